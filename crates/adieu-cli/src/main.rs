@@ -1,0 +1,3 @@
+//! The `adieu` command.
+
+fn main() {}
