@@ -1,1 +1,15 @@
 //! Sans-IO state machines and wire formats of adieu: no I/O, no clock, no unsafe code.
+//!
+//! Every machine has the same four verbs: `handle(now, event)`, `handle_timeout(now)`, `poll_timeout()` and
+//! `poll_action()`. The caller brings the time and performs the actions; nothing here blocks or fails to terminate.
+#![forbid(unsafe_code)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::wildcard_enum_match_arm))]
+
+pub mod duration;
+pub mod group;
+pub mod notify;
+pub mod owed;
+pub mod signal;
+mod time;
+
+pub use time::Timestamp;
