@@ -1,3 +1,53 @@
-//! The project chores.
+//! The project's chores, started as `cargo xtask <chore>`.
+//!
+//! Each chore prints every command before it runs it, stops at the first that fails and then exits with 1; a
+//! chore that doesn't exist exits with 2.
 
-fn main() {}
+mod bench;
+mod command;
+mod go;
+mod needs;
+mod statically;
+mod tables;
+mod test;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+usage: cargo xtask <chore>
+
+  test           everything a commit must pass: formatting, lints, tests, documentation, licences.
+                 Installs what is missing with apt-get when run as root, otherwise says what to install
+  prove          the same tests with many more reloads, seeds and rounds (minutes to hours)
+  bench [NAME]   compares with the peers and rewrites the tables in docs/benchmarks.md (names: inits)
+  static         builds the `adieu` binary without any shared library and checks that it has none
+  tools          only installs what the tests need
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args.as_slice() {
+        ["test"] => test::test(),
+        ["prove"] => test::prove(),
+        ["bench", names @ ..] => bench::bench(names),
+        ["static"] => statically::build().map(drop),
+        ["tools"] => test::tools(),
+        [bench::CHILD] => bench::child(),
+        ["help" | "--help" | "-h"] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => {
+            eprint!("{USAGE}");
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}

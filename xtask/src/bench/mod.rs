@@ -1,0 +1,46 @@
+//! Comparisons with the peers. Each rewrites its own table in `docs/benchmarks.md`.
+//!
+//! A number from one machine says little; a ratio says more. So every comparison runs all competitors in turns,
+//! within one run, and gives medians.
+
+mod inits;
+mod samples;
+
+use crate::command::{Failure, Outcome, root};
+use crate::tables;
+
+/// The hidden chore that [`inits`] starts as the program under an init.
+pub(crate) const CHILD: &str = "bench-child";
+
+pub(crate) use inits::child;
+
+/// A comparison: its name on the command line and in the document, and what makes its table.
+type Comparison = (&'static str, fn() -> Outcome<String>);
+
+const ALL: &[Comparison] = &[("inits", inits::compare)];
+
+/// Runs the named comparisons, all of them if none is named.
+pub(crate) fn bench(names: &[&str]) -> Outcome {
+    if let Some(unknown) = names
+        .iter()
+        .find(|name| ALL.iter().all(|(known, _)| known != *name))
+    {
+        let known: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
+        return Err(Failure(format!(
+            "no benchmark is called {unknown}; there are: {}",
+            known.join(" ")
+        )));
+    }
+    let document = root().join("docs").join("benchmarks.md");
+    for (name, compare) in ALL
+        .iter()
+        .filter(|(name, _)| names.is_empty() || names.contains(name))
+    {
+        println!("\n==> comparing: {name}");
+        let table = compare()?;
+        println!("\n{table}");
+        tables::rewrite(&document, name, &table)?;
+        println!("    written to {}", document.display());
+    }
+    Ok(())
+}

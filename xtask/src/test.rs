@@ -1,0 +1,90 @@
+//! What a commit must pass.
+
+use std::time::Instant;
+
+use crate::command::{Outcome, cargo, step, succeeds};
+use crate::{go, needs};
+
+/// Installs what the tests need, and nothing else.
+pub(crate) fn tools() -> Outcome {
+    needs::ensure()?;
+    go::ensure().map(drop)
+}
+
+/// Everything, in the order in which a mistake is found soonest.
+pub(crate) fn test() -> Outcome {
+    let began = Instant::now();
+    tools()?;
+    step(&mut cargo(&["fmt", "--all", "--check"]))?;
+    let lints = [
+        "--workspace",
+        "--all-targets",
+        "--all-features",
+        "--",
+        "--deny",
+        "warnings",
+    ];
+    step(cargo(&["clippy", "--quiet"]).args(lints))?;
+    let profile = if std::env::var_os("CI").is_some() {
+        "ci"
+    } else {
+        "default"
+    };
+    tests(profile, &[])?;
+    step(&mut cargo(&["test", "--quiet", "--workspace", "--doc"]))?;
+    let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps"]);
+    step(doc.env("RUSTDOCFLAGS", "--deny warnings"))?;
+    licences()?;
+    println!(
+        "\nall of it passed, in {:.0} s",
+        began.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// The same tests, each with the counts that its author calls a proof: tests read `ADIEU_PROVE`, proptest reads
+/// `PROPTEST_CASES`.
+pub(crate) fn prove() -> Outcome {
+    tools()?;
+    tests(
+        "prove",
+        &[("ADIEU_PROVE", "1"), ("PROPTEST_CASES", "10000")],
+    )
+}
+
+/// All tests but the ones in documentation. nextest is quicker and says more; without it the tests are the same.
+fn tests(profile: &str, variables: &[(&str, &str)]) -> Outcome {
+    let mut run = if succeeds(&mut cargo(&["nextest", "--version"])) {
+        cargo(&[
+            "nextest",
+            "run",
+            "--workspace",
+            "--no-fail-fast",
+            "--profile",
+            profile,
+        ])
+    } else {
+        println!("\n==> cargo-nextest is not installed: the tests run with cargo's own runner");
+        cargo(&[
+            "test",
+            "--workspace",
+            "--no-fail-fast",
+            "--lib",
+            "--bins",
+            "--tests",
+        ])
+    };
+    step(run.envs(variables.iter().copied()))
+}
+
+/// Licences, sources and duplicate versions. Advisories need a database from elsewhere and are left to whoever
+/// has it.
+fn licences() -> Outcome {
+    if !succeeds(&mut cargo(&["deny", "--version"])) {
+        println!("\n==> cargo-deny is not installed: licences are not checked here");
+        return Ok(());
+    }
+    step(&mut cargo(&[
+        "deny", "check", "licenses", "bans", "sources",
+    ]))
+}
