@@ -71,6 +71,10 @@ const NEEDS: &[Need] = &[
         probe: Probe::File("/usr/include/stdlib.h"),
     },
     Need {
+        package: "libjakarta-annotation-api-java",
+        probe: Probe::File("/usr/share/java/jakarta-annotation-api.jar"),
+    },
+    Need {
         package: "libtomcat10-embed-java",
         probe: Probe::File("/usr/share/java/tomcat10-embed-core.jar"),
     },

@@ -1,0 +1,3 @@
+module adieu.example/server
+
+go 1.19
