@@ -1,7 +1,9 @@
 """A WSGI application that books transfers in PostgreSQL: gunicorn --worker-class gthread ledger:app
 
 Every transfer has two halves, with some work between them. /transfer books both in one transaction, /careless in
-two: cut that one off and half a transfer stays in the books.
+two: cut that one off and half a transfer stays in the books. The table:
+
+    CREATE TABLE transfer (id uuid, booking text, half text)
 """
 
 import os
@@ -11,7 +13,7 @@ import uuid
 import psycopg2.pool
 
 THREADS = 8
-INSERT = "INSERT INTO transfer (id, half) VALUES (%s, %s)"
+INSERT = "INSERT INTO transfer (id, booking, half) VALUES (%s, %s, %s)"
 
 # Opened by each worker: the application is loaded after the fork.
 pool = psycopg2.pool.ThreadedConnectionPool(1, THREADS, os.environ["DATABASE_URL"])
@@ -20,13 +22,14 @@ pool = psycopg2.pool.ThreadedConnectionPool(1, THREADS, os.environ["DATABASE_URL
 def app(environ, start_response):
     transfer = str(uuid.uuid4())
     connection = pool.getconn()
-    connection.autocommit = environ["PATH_INFO"] == "/careless"
+    booking = environ["PATH_INFO"].strip("/")
+    connection.autocommit = booking == "careless"
     try:
-        with connection:
-            with connection.cursor() as cursor:
-                cursor.execute(INSERT, (transfer, "debit"))
-                time.sleep(0.02)
-                cursor.execute(INSERT, (transfer, "credit"))
+        with connection.cursor() as cursor:
+            cursor.execute(INSERT, (transfer, booking, "debit"))
+            time.sleep(0.02)
+            cursor.execute(INSERT, (transfer, booking, "credit"))
+        connection.commit()
     finally:
         pool.putconn(connection)
     body = f"booked {transfer}\n".encode()

@@ -1,0 +1,157 @@
+//! Processes that do not outlive their test.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use super::PATIENCE;
+
+/// A started process, its output in a file. Dropped, it is killed with everything below it, each by its own pidfd.
+#[derive(Debug)]
+pub(crate) struct Process {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Process {
+    /// Starts the command with its output going to `<name>.log` in `directory`.
+    pub(crate) fn start(name: &str, command: &mut Command, directory: &std::path::Path) -> Self {
+        let log = directory.join(format!("{name}.log"));
+        let output = File::create(&log).expect("a test's own directory is writable");
+        let errors = output.try_clone().expect("a file can be shared");
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(output)
+            .stderr(errors)
+            .spawn();
+        let child =
+            child.unwrap_or_else(|error| panic!("cannot start {name} ({command:?}): {error}"));
+        Self {
+            name: name.to_owned(),
+            child,
+            log,
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What it has written to its standard output and error so far.
+    pub(crate) fn output(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// Its exit status, if it has ended.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
+    }
+
+    /// Sends it a signal; a child that was not waited for keeps its pid, so it reaches nobody else.
+    pub(crate) fn signal(&mut self, signal: Signal) {
+        if self.ended().is_none() {
+            let pid = Pid::from_child(&self.child);
+            rustix::process::kill_process(pid, signal).expect("one's own child can be signalled");
+        }
+    }
+
+    /// Waits for its end; panics with its output when that takes too long.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.ended() {
+                return status;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{} does not end:\n{}",
+                self.name,
+                self.output()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- output of {} ---\n{}", self.name, self.output());
+        }
+        // Stopped top down, until a look finds nobody new: then nobody can start anybody while they are killed.
+        // The root is waited for last, so its pid stays its own.
+        let root = Pid::from_child(&self.child);
+        let mut tree: Vec<(Pid, OwnedFd)> = Vec::new();
+        self.signal(Signal::STOP);
+        loop {
+            let known: HashSet<Pid> = tree.iter().map(|(pid, _)| *pid).collect();
+            let new: Vec<_> = descendants(root)
+                .into_iter()
+                .filter(|(pid, _)| !known.contains(pid))
+                .collect();
+            if new.is_empty() {
+                break;
+            }
+            signal_all(&new, Signal::STOP);
+            tree.extend(new);
+        }
+        signal_all(&tree, Signal::KILL);
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+fn signal_all(processes: &[(Pid, OwnedFd)], signal: Signal) {
+    for (_, fd) in processes {
+        // An error means that it has ended by itself.
+        let _ = pidfd_send_signal(fd, signal);
+    }
+}
+
+/// Everybody below a process, as pidfds that were opened while the parent named was still the parent.
+pub(crate) fn descendants(root: Pid) -> Vec<(Pid, OwnedFd)> {
+    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
+    for entry in fs::read_dir("/proc").expect("/proc is mounted").flatten() {
+        if let Some(pid) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<i32>().ok())
+            && let Some(parent) = parent(pid)
+        {
+            children.entry(parent).or_default().push(pid);
+        }
+    }
+    let mut found = Vec::new();
+    let mut above = vec![root.as_raw_nonzero().get()];
+    while let Some(parent_pid) = above.pop() {
+        for &child in children.get(&parent_pid).into_iter().flatten() {
+            let Some(pid) = Pid::from_raw(child) else {
+                continue;
+            };
+            let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) else {
+                continue;
+            };
+            if parent(child) == Some(parent_pid) {
+                found.push((pid, fd));
+                above.push(child);
+            }
+        }
+    }
+    found
+}
+
+fn parent(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may contain anything: the fields begin after the last one.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    let parent = fields.next()?.parse().ok()?;
+    (state != "Z").then_some(parent)
+}
