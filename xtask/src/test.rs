@@ -16,6 +16,8 @@ pub(crate) fn test() -> Outcome {
     let began = Instant::now();
     tools()?;
     step(&mut cargo(&["fmt", "--all", "--check"]))?;
+    let example = "examples/servers/rust-axum/Cargo.toml";
+    step(&mut cargo(&["fmt", "--check", "--manifest-path", example]))?;
     let lints = [
         "--workspace",
         "--all-targets",

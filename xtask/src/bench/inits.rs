@@ -195,18 +195,15 @@ fn now() -> Outcome<i64> {
     Ok(time.tv_sec() * 1_000_000_000 + time.tv_nsec())
 }
 
-/// Proportional and private memory of one process in kB.
+/// Proportional memory of one process in kB, and what each further one of its kind would add: the dirty part.
 fn memory(pid: u32) -> Outcome<(f64, f64)> {
     let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
-    let sum = |names: &[&str]| -> f64 {
-        let mine = |line: &&str| names.iter().any(|name| line.starts_with(name));
-        rollup
-            .lines()
-            .filter(mine)
-            .filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok())
-            .sum()
+    let field = |name: &str| -> Option<f64> {
+        let line = rollup.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
     };
-    Ok((sum(&["Pss:"]), sum(&["Private_Clean:", "Private_Dirty:"])))
+    let both = field("Pss:").zip(field("Private_Dirty:"));
+    both.ok_or_else(|| Failure(format!("process {pid} has no memory of its own")))
 }
 
 fn table(inits: &[Init]) -> String {
@@ -237,7 +234,7 @@ fn table(inits: &[Init]) -> String {
         "times a bare one",
         "SIGTERM to the handler, µs",
         "to its own exit, µs",
-        "idle PSS / private, kB",
+        "idle PSS / private dirty, kB",
         "binary, kB",
     ];
     let words = format!(
