@@ -77,10 +77,13 @@ pub(crate) const JAVA: Server = Server {
 };
 pub(crate) const TOMCAT: Server = Server {
     name: "tomcat",
-    words: |_, _| {
+    words: |_, directory| {
+        // Tomcat makes itself a working directory there.
+        let temporary = format!("-Djava.io.tmpdir={}", directory.display());
         words(&[
             "java",
             "-XX:TieredStopAtLevel=1",
+            &temporary,
             "-jar",
             &path(&build::tomcat()),
         ])
