@@ -58,9 +58,14 @@ fn the_table() {
     let times = [0, 40, 70, 190, 220, 1_990, 2_000];
     let owed = ["owed", "owed", "owed", "owed", "owed", "owed", "expired"];
     let now = Sample { last_data_sent_ms: 0, last_data_recv_ms: 0, ..IDLE };
-    let rows: [(&str, Sample, [&str; 7]); 17] = [
+    let rows: [(&str, Sample, [&str; 7]); 18] = [
         ("idle for long", IDLE, ["quiet"; 7]),
         ("answered just now", Sample { last_data_recv_ms: 8, ..now }, ["unknown", "unknown", "quiet", "quiet", "quiet", "quiet", "quiet"]),
+        (
+            "answered a while ago, by a clock that ticks",
+            Sample { last_data_sent_ms: 52, last_data_recv_ms: 60, ..IDLE },
+            ["unknown", "quiet", "quiet", "quiet", "quiet", "quiet", "quiet"],
+        ),
         ("asked just now", Sample { last_data_sent_ms: 4, ..now }, owed),
         ("asked long ago", Sample { last_data_sent_ms: 6_000, ..IDLE }, owed),
         ("both at once", now, ["unknown", "unknown", "unknown", "unknown", "quiet", "quiet", "quiet"]),

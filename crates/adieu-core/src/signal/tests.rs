@@ -1,0 +1,124 @@
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::*;
+
+const ARCHITECTURES: [Architecture; 5] =
+    [Architecture::Generic, Architecture::Alpha, Architecture::Sparc, Architecture::Mips, Architecture::Parisc];
+
+#[test]
+fn every_standard_number_is_one_signal_on_every_architecture() {
+    for architecture in ARCHITECTURES {
+        let mut numbers: Vec<u8> = table::TABLE.iter().filter_map(|row| row.number_on(architecture)).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=STANDARD_MAX).collect::<Vec<u8>>(), "{architecture:?}");
+    }
+    let names: BTreeSet<&str> = table::TABLE.iter().map(|row| row.name).collect();
+    assert_eq!(names.len(), table::TABLE.len());
+}
+
+#[test]
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn numbers_are_those_of_the_manual() {
+    let numbers = [
+        (Signal::HUP, 1), (Signal::INT, 2), (Signal::QUIT, 3), (Signal::KILL, 9), (Signal::USR1, 10), (Signal::USR2, 12),
+        (Signal::TERM, 15), (Signal::CHLD, 17), (Signal::CONT, 18), (Signal::STOP, 19), (Signal::WINCH, 28), (Signal::SYS, 31),
+    ];
+    for (signal, number) in numbers {
+        assert_eq!((signal.number(), Signal::from_number(number)), (number, Some(signal)));
+    }
+    assert_eq!(Signal::ALL.len(), 64);
+    assert_eq!("RTMIN+3".parse(), Ok(Signal(37)), "what systemd takes for halt");
+    assert_eq!("RTMAX-1".parse(), Ok(Signal(63)));
+    assert_eq!(Signal::USR1.number_on(Architecture::Mips), Some(16));
+    assert_eq!(Signal(16).name(), "SIGSTKFLT");
+    assert_eq!(Signal(16).number_on(Architecture::Sparc), None);
+    assert_eq!(Signal(40).number_on(Architecture::Parisc), Some(40));
+}
+
+#[test]
+fn default_actions_are_those_of_the_kernel() {
+    let of = |action| Signal::ALL.into_iter().filter(|s| s.default_action() == action).collect::<BTreeSet<_>>();
+    let sorted = |signals: &[Signal]| signals.iter().copied().collect::<BTreeSet<_>>();
+    assert_eq!(of(DefaultAction::Ignore), sorted(&[Signal::CHLD, Signal::WINCH, Signal::URG]));
+    assert_eq!(of(DefaultAction::Continue), sorted(&[Signal::CONT]));
+    assert_eq!(of(DefaultAction::Stop), sorted(&[Signal::STOP, Signal::TSTP, Signal::TTIN, Signal::TTOU]));
+    let core = [
+        Signal::QUIT, Signal::ILL, Signal::TRAP, Signal::ABRT, Signal::FPE, Signal::SEGV, Signal::BUS, Signal::SYS,
+        Signal::XCPU, Signal::XFSZ,
+    ];
+    assert!(of(DefaultAction::Core).is_superset(&sorted(&core)));
+    let caught: Vec<Signal> = Signal::ALL.into_iter().filter(|s| !s.is_catchable()).collect();
+    assert_eq!(sorted(&caught), sorted(&[Signal::KILL, Signal::STOP]));
+}
+
+#[test]
+fn names_are_read_as_people_write_them() {
+    for text in ["TERM", "SIGTERM", "term", "SigTerm", "15", "015"] {
+        assert_eq!(text.parse(), Ok(Signal::TERM), "{text}");
+    }
+    for signal in Signal::ALL {
+        for text in [signal.name().into_owned(), signal.number().to_string(), signal.to_string().to_lowercase()] {
+            assert_eq!(text.parse(), Ok(signal), "{text}");
+        }
+        assert!(!signal.purpose().is_empty());
+        let json = serde_json::to_string(&signal).expect("json");
+        assert_eq!(json, format!("\"{signal}\""));
+        assert_eq!(serde_json::from_str::<Signal>(&json).expect("signal"), signal);
+    }
+    assert_eq!("IOT".parse(), Ok(Signal::ABRT));
+    assert_eq!("SIGCLD".parse(), Ok(Signal::CHLD));
+    assert_eq!("poll".parse(), Ok(Signal::IO));
+    assert_eq!("RTMAX".parse(), Ok(Signal(REAL_TIME_MAX)));
+    assert_eq!("rtmin".parse::<Signal>().map(|s| (s.name(), s.is_real_time())), Ok(("SIGRTMIN".into(), true)));
+    assert_eq!(Signal(33).name(), "SIG33");
+    assert!(!Signal(33).is_real_time());
+}
+
+#[test]
+fn refusals_say_what_was_meant() {
+    let refusal = |text: &str| text.parse::<Signal>().expect_err("refused").to_string();
+    for (text, meant) in [
+        ("TREM", "SIGTERM"), ("SIGTEM", "SIGTERM"), ("HPU", "SIGHUP"), ("SIGQIT", "SIGQUIT"), ("KILLL", "SIGKILL"),
+        ("WINHC", "SIGWINCH"), ("USR", "SIGUSR1"), ("SIG_INT", "SIGINT"),
+    ] {
+        assert_eq!(refusal(text), format!("unknown signal {text:?}: did you mean {meant}?"));
+    }
+    for text in ["", "SIG", "XYZ", "SIGSIGTERM", "TERM ", "RTMIN+", "RTMIN-1", "RTMAX+1", "RTMIN+x", "RTMINI", "-9", "+9", "\0", "é"] {
+        assert!(refusal(text).starts_with(&format!("unknown signal {text:?}")), "{}", refusal(text));
+    }
+    assert_eq!(refusal("xyz"), "unknown signal \"xyz\"");
+    assert_eq!(refusal("0"), format!("there is no signal 0: signals have the numbers 1 to {REAL_TIME_MAX}"));
+    assert!(refusal("99999999999999999999").starts_with("there is no signal 9999"));
+    for text in ["RTMIN+94", "SIGRTMAX-94", "RTMIN+999999999999"] {
+        assert!(refusal(text).contains("is outside the real-time signals"), "{text}");
+    }
+}
+
+#[test]
+fn numbers_out_of_range_are_no_signals() {
+    for number in [i32::MIN, -1, 0, i32::from(REAL_TIME_MAX) + 1, 256 + 15, i32::MAX] {
+        assert_eq!(Signal::from_number(number), None);
+    }
+}
+
+#[test]
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn masks_as_proc_shows_them() {
+    assert_eq!(Signal::decode_mask(0), []);
+    assert_eq!(Signal::decode_mask(u64::MAX), Signal::ALL);
+    assert_eq!(Signal::decode_mask(1), [Signal::HUP]);
+    assert_eq!(Signal::decode_mask(0x4002), [Signal::INT, Signal::TERM]);
+    assert_eq!(Signal::decode_mask(0x1_8000_0000), [Signal(32), Signal(33)], "SigCgt of every program with threads");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_or_refused(text in "\\PC{0,20}|(?i)(sig)?(rt(min|max)[+-]?)?[0-9a-z+]{0,8}") {
+        match text.parse::<Signal>() {
+            Ok(signal) => prop_assert_eq!(signal.name().parse(), Ok(signal)),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+}
