@@ -5,11 +5,18 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::wildcard_enum_match_arm))]
 
+pub mod address;
 pub mod duration;
+pub mod escalation;
 pub mod group;
 pub mod notify;
+pub mod outcome;
 pub mod owed;
+pub mod restart;
 pub mod signal;
+pub mod switch;
+pub mod timeline;
+pub mod wire;
 mod time;
 
 pub use time::Timestamp;

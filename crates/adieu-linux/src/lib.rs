@@ -1,1 +1,32 @@
 //! Linux system calls for adieu: the only crate with unsafe code. No judgement lives here.
+//!
+//! Each module wraps one kernel facility and says which manual page it follows. Functions return [`std::io::Error`] with
+//! the kernel's own errno; the callers know what it means for them.
+
+pub mod clock;
+pub mod descriptors;
+pub mod diag;
+pub mod fdpass;
+pub mod memory;
+pub mod pidfd;
+pub mod poll;
+pub mod process;
+pub mod reuseport;
+pub mod seccomp;
+pub mod signals;
+pub mod sockets;
+pub mod spawn;
+pub mod tty;
+pub mod wait;
+
+use std::io;
+
+/// Turns the -1 convention of system calls into a `Result`.
+pub(crate) fn cvt(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// As [`cvt`], for calls that return a `long` or a size.
+pub(crate) fn cvt_long(result: i64) -> io::Result<i64> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

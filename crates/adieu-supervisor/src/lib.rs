@@ -1,1 +1,82 @@
 //! The supervisor behind `adieu run`: one thread, one poll loop, generations of any program.
+//!
+//! [`run`] does it all; [`client`] and [`connect`] reach an instance that runs.
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
+
+mod births;
+mod calls;
+pub mod client;
+mod control;
+mod drain;
+mod events;
+mod groups;
+mod hooks;
+mod http;
+mod keeper;
+mod launch;
+mod log;
+pub mod options;
+mod passed;
+mod place;
+mod ready;
+mod relay;
+mod running;
+mod status;
+mod supervisor;
+mod terminal;
+mod upstream;
+
+use std::path::Path;
+
+use adieu_core::signal::Signal;
+use adieu_linux::signals::{self, SignalFd};
+use adieu_linux::wait;
+
+pub use crate::launch::LaunchError;
+use crate::options::Options;
+pub use crate::place::{PlaceError, connect, names};
+use crate::supervisor::Supervisor;
+
+/// `adieu run` itself could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// No name, or no place for the control socket.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+    /// A system call that everything needs was refused.
+    #[error("cannot {0}: {1}")]
+    System(&'static str, std::io::Error),
+    /// Nothing to run.
+    #[error("there is no command: adieu run [OPTIONS] -- CMD ARGS")]
+    NoCommand,
+}
+
+/// Runs a program until everything of it has ended, and returns the exit code for this process: the program's own,
+/// 128+n for signal n, 126 or 127 when it could not be started (changed by `--map-exit`).
+///
+/// Takes over this process: all signals are blocked and read here, children are reaped. Call it once, from the main
+/// thread, before any other thread exists.
+///
+/// # Errors
+/// [`RunError`], before anything has been started.
+pub fn run(options: Options) -> Result<i32, RunError> {
+    let program = options.command.first().ok_or(RunError::NoCommand)?.clone();
+    let ignored_hangup = signals::is_ignored(Signal::HUP);
+    let signals = SignalFd::block_all().map_err(|error| RunError::System("read signals", error))?;
+    wait::become_subreaper().map_err(|error| RunError::System("become the reaper of orphans", error))?;
+    let base = Path::new(&program).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let place = place::Place::take(options.name.as_deref(), &base)?;
+    let name = place.name.clone();
+    let mut supervisor = Supervisor::new(options, Some(place), name, signals, ignored_hangup);
+    let code = supervisor.run();
+    let (terminal, last_end) = (supervisor.terminal.take(), supervisor.last_end);
+    drop(supervisor);
+    if let Some(terminal) = terminal {
+        terminal.take_back();
+        // A shell tells Ctrl-C from an exit code by the wait status: give it the one the program had.
+        if let Some(signal) = last_end.filter(|signal| code == 128 + signal.number() && [Signal::INT, Signal::QUIT].contains(signal)) {
+            signals::die_of(signal);
+        }
+    }
+    Ok(code)
+}

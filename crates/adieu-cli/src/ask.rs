@@ -1,0 +1,203 @@
+//! The clients of a running instance: reload, status, stop, send, timeline.
+
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
+
+use adieu_core::outcome::code;
+use adieu_core::signal::Signal;
+use adieu_core::wire::{Reply, Request, Status, Wait};
+use adieu_supervisor::client::ask;
+use adieu_supervisor::names;
+use clap::{Args, ValueEnum};
+
+use crate::{complain, render};
+
+/// When `adieu reload` returns.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Until {
+    /// New connections go to the new generation
+    Switched,
+    /// The old one is not needed as a fallback any more
+    Settled,
+    /// The old one is gone
+    Drained,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReloadArgs {
+    /// The instance [the only one that runs]
+    name: Option<String>,
+    /// What to wait for
+    #[arg(long, value_enum, default_value = "settled")]
+    wait: Until,
+    /// Set a variable for the new generation and those after it (repeatable)
+    #[arg(long = "env", value_name = "K=V", value_parser = parse_variable)]
+    set: Vec<(String, String)>,
+    /// Remove a variable (repeatable)
+    #[arg(long, value_name = "K")]
+    unset: Vec<String>,
+    /// A new command line, kept if the reload succeeds
+    #[arg(last = true, value_name = "NEWCMD")]
+    command: Vec<String>,
+}
+
+fn parse_variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        _ => Err(format!("{text:?} is not of the form K=V")),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// One instance [all]
+    name: Option<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StopArgs {
+    /// The instance
+    name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SendArgs {
+    /// The instance
+    name: String,
+    /// The signal, by name or number
+    #[arg(value_parser = |text: &str| text.parse::<Signal>().map_err(|error| error.to_string()))]
+    signal: Signal,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TimelineArgs {
+    /// The instance
+    name: String,
+    /// As JSON, one entry per line
+    #[arg(long)]
+    json: bool,
+}
+
+/// The instance that is meant when none is named: the only one.
+fn resolve(name: Option<String>) -> Result<String, i32> {
+    if let Some(name) = name {
+        return Ok(name.strip_prefix('@').map(str::to_owned).unwrap_or(name));
+    }
+    let mut all = names();
+    match (all.pop(), all.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => {
+            complain(&format!("several instances run, name one of them: {}, {last}", all.join(", ")));
+            Err(code::USAGE)
+        }
+        (None, _) => {
+            complain(&"no instance is running");
+            Err(code::NO_TARGET)
+        }
+    }
+}
+
+/// The exit code for a conversation that failed.
+fn failed(error: &io::Error) -> i32 {
+    complain(error);
+    match error.kind() {
+        ErrorKind::NotFound => code::NO_TARGET,
+        ErrorKind::PermissionDenied => code::NOT_PERMITTED,
+        _ => code::FINDING,
+    }
+}
+
+/// Asks, prints what is said on the way, and returns the code of the answer.
+fn converse(name: &str, request: &Request, mut show: impl FnMut(&Reply)) -> i32 {
+    let mut answer = code::FINDING;
+    let asked = ask(name, request, |reply| {
+        show(&reply);
+        if let Reply::Done { code, message, output } = reply {
+            answer = code;
+            for line in &output {
+                eprintln!("  | {line}");
+            }
+            match message {
+                Some(message) if code == adieu_core::outcome::code::DONE => println!("{message}"),
+                Some(message) => complain(&message),
+                None => {}
+            }
+        }
+    });
+    match asked {
+        Ok(()) => answer,
+        // The supervisor ends with what it stops; the answer may be lost with it.
+        Err(error) if *request == Request::Stop && error.kind() == ErrorKind::UnexpectedEof => code::DONE,
+        Err(error) => failed(&error),
+    }
+}
+
+pub(crate) fn reload(arguments: ReloadArgs) -> i32 {
+    let name = match resolve(arguments.name) {
+        Ok(name) => name,
+        Err(code) => return code,
+    };
+    let wait = match arguments.wait {
+        Until::Switched => Wait::Switched,
+        Until::Settled => Wait::Settled,
+        Until::Drained => Wait::Drained,
+    };
+    let set: BTreeMap<String, String> = arguments.set.into_iter().collect();
+    let command = (!arguments.command.is_empty()).then_some(arguments.command);
+    let request = Request::Reload { wait, set, unset: arguments.unset, command };
+    converse(&name, &request, |reply| {
+        if let Reply::Progress { text, .. } = reply {
+            println!("{text}");
+        }
+    })
+}
+
+pub(crate) fn status(arguments: &StatusArgs) -> i32 {
+    let wanted = match &arguments.name {
+        Some(name) => vec![name.clone()],
+        None => names(),
+    };
+    let mut all: Vec<Status> = Vec::new();
+    for name in &wanted {
+        let asked = ask(name, &Request::Status, |reply| {
+            if let Reply::Status(status) = reply {
+                all.push(status);
+            }
+        });
+        match asked {
+            // One that has ended since it was listed.
+            Err(_) if arguments.name.is_none() => {}
+            Err(error) => return failed(&error),
+            Ok(()) => {}
+        }
+    }
+    if arguments.json {
+        let printed = if arguments.name.is_some() { serde_json::to_string_pretty(&all.first()) } else { serde_json::to_string_pretty(&all) };
+        println!("{}", printed.unwrap_or_default());
+    } else if all.is_empty() {
+        println!("no instance is running");
+    } else {
+        print!("{}", render::status(&all));
+    }
+    code::DONE
+}
+
+pub(crate) fn stop(arguments: &StopArgs) -> i32 {
+    let name = arguments.name.trim_start_matches('@');
+    converse(name, &Request::Stop, |_| {})
+}
+
+pub(crate) fn send(arguments: &SendArgs) -> i32 {
+    converse(&arguments.name, &Request::Send { signal: arguments.signal }, |_| {})
+}
+
+pub(crate) fn timeline(arguments: &TimelineArgs) -> i32 {
+    converse(&arguments.name, &Request::Timeline, |reply| {
+        if let Reply::Timeline { entries, dropped, epoch } = reply {
+            print!("{}", render::timeline(entries, *dropped, *epoch, arguments.json));
+        }
+    })
+}

@@ -1,0 +1,184 @@
+//! Processes as `/proc` shows them (proc(5)).
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+
+/// The part of `/proc/PID/stat` that adieu uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stat {
+    /// Process id.
+    pub pid: i32,
+    /// Command name, at most 15 bytes, as the process set it; non-UTF-8 replaced.
+    pub comm: String,
+    /// State letter: R, S, D, Z, T, t, X, I.
+    pub state: char,
+    /// Parent.
+    pub ppid: i32,
+    /// Process group.
+    pub pgrp: i32,
+    /// Session.
+    pub session: i32,
+    /// Start time in clock ticks since boot: with the pid it names one process for ever.
+    pub start_time: u64,
+}
+
+/// Reads and parses `/proc/PID/stat`.
+///
+/// # Errors
+/// ENOENT when there is no such process; `InvalidData` when the line is not as proc(5) says.
+pub fn stat(pid: i32) -> io::Result<Stat> {
+    let bytes = fs::read(format!("/proc/{pid}/stat"))?;
+    parse_stat(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is malformed")))
+}
+
+/// Parses the line of `/proc/PID/stat`. The name may contain spaces, newlines and parentheses: it ends at the last `)`.
+#[must_use]
+pub fn parse_stat(line: &[u8]) -> Option<Stat> {
+    let open = line.iter().position(|b| *b == b'(')?;
+    let close = line.iter().rposition(|b| *b == b')')?;
+    let pid = std::str::from_utf8(line.get(..open)?).ok()?.trim().parse().ok()?;
+    let comm = String::from_utf8_lossy(line.get(open + 1..close)?).into_owned();
+    let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
+    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+    Some(Stat {
+        pid,
+        comm,
+        state: fields.first()?.chars().next()?,
+        ppid: fields.get(1)?.parse().ok()?,
+        pgrp: fields.get(2)?.parse().ok()?,
+        session: fields.get(3)?.parse().ok()?,
+        start_time: fields.get(19)?.parse().ok()?,
+    })
+}
+
+/// The thread group (process) that thread `tid` belongs to.
+///
+/// # Errors
+/// ENOENT when there is no such thread.
+pub fn thread_group(tid: i32) -> io::Result<i32> {
+    let text = fs::read_to_string(format!("/proc/{tid}/status"))?;
+    let field = text.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    field
+        .and_then(|value| value.trim().parse().ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{tid}/status has no Tgid")))
+}
+
+/// The living children of `pid`, zombies included, from `/proc/PID/task/*/children`.
+///
+/// One pass may miss a child while others come and go: callers repeat until the tree is known to be empty.
+#[must_use]
+pub fn children(pid: i32) -> Vec<i32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    let mut found = Vec::new();
+    for task in tasks.flatten() {
+        if let Ok(text) = fs::read_to_string(task.path().join("children")) {
+            found.extend(text.split_ascii_whitespace().filter_map(|number| number.parse::<i32>().ok()));
+        }
+    }
+    found
+}
+
+/// All descendants of `root` (without `root`), parents before children.
+#[must_use]
+pub fn descendants(root: i32) -> Vec<i32> {
+    let mut found = Vec::new();
+    let mut queue = VecDeque::from(children(root));
+    while let Some(pid) = queue.pop_front() {
+        found.push(pid);
+        queue.extend(children(pid));
+    }
+    found
+}
+
+/// The real user of `pid`.
+///
+/// # Errors
+/// ENOENT when there is no such process.
+pub fn user(pid: i32) -> io::Result<u32> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let field = text.lines().find_map(|line| line.strip_prefix("Uid:"));
+    field
+        .and_then(|value| value.split_ascii_whitespace().next()?.parse().ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/status has no Uid")))
+}
+
+/// The effective user of this process.
+#[must_use]
+pub fn own_user() -> u32 {
+    // SAFETY: cannot fail and touches no memory.
+    unsafe { libc::geteuid() }
+}
+
+/// This process.
+#[must_use]
+pub fn own_pid() -> i32 {
+    // SAFETY: cannot fail and touches no memory.
+    unsafe { libc::getpid() }
+}
+
+/// Proportional set size of `pid` in kibibytes, from `smaps_rollup`.
+///
+/// # Errors
+/// EACCES without PTRACE_MODE_READ; ENOENT when it is gone.
+pub fn pss_kib(pid: i32) -> io::Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let field = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    field
+        .and_then(|value| value.trim().trim_end_matches("kB").trim().parse().ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "smaps_rollup has no Pss"))
+}
+
+/// How often the kernel has killed for memory in the memory cgroup of `pid` (`oom_kill` of `memory.events` in v2, of
+/// `memory.oom_control` in v1), with the directory it was read from. `None` where there is no such counter.
+#[must_use]
+pub fn oom_kills(pid: i32) -> Option<(std::path::PathBuf, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    text.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':');
+        let (_, controllers, path) = (parts.next()?, parts.next()?, parts.next()?.trim_start_matches('/'));
+        let roots: &[&str] = match controllers {
+            "" => &["/sys/fs/cgroup", "/sys/fs/cgroup/unified"],
+            names if names.split(',').any(|name| name == "memory") => &["/sys/fs/cgroup/memory"],
+            _ => return None,
+        };
+        // In a container the cgroup is mounted as the root, whatever path the kernel names.
+        let places = roots.iter().flat_map(|root| [format!("{root}/{path}"), (*root).to_owned()]);
+        places.into_iter().map(std::path::PathBuf::from).find_map(|place| Some((place.clone(), oom_kills_in(&place)?)))
+    })
+}
+
+/// The counter of [`oom_kills`] in one cgroup directory.
+#[must_use]
+pub fn oom_kills_in(place: &std::path::Path) -> Option<u64> {
+    ["memory.events", "memory.oom_control"].iter().find_map(|file| {
+        let text = fs::read_to_string(place.join(file)).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("oom_kill "))?.trim().parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_full_of_parentheses_does_not_shift_the_fields() {
+        let line = b"42 (a) (b\n) c) S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 1 2 3";
+        let stat = parse_stat(line).expect("parses");
+        assert_eq!((stat.comm.as_str(), stat.state, stat.ppid, stat.start_time), ("a) (b\n) c", 'S', 7, 12345));
+    }
+
+    #[test]
+    fn truncated_lines_are_refused() {
+        for line in [&b""[..], b"42", b"42 (x", b"42 (x) S", b"x (y) S 1 2 3", b")("] {
+            assert_eq!(parse_stat(line), None, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn this_process_is_its_parents_child() {
+        let me = stat(own_pid()).expect("own stat");
+        assert_eq!(me.pid, own_pid());
+        assert!(descendants(me.ppid).contains(&me.pid));
+    }
+}

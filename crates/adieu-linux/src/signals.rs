@@ -1,0 +1,155 @@
+//! Receiving signals through a descriptor (`signalfd(2)`), and what a child inherits (`signal(7)`).
+
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use adieu_core::signal::Signal;
+
+use crate::{cvt, cvt_long};
+
+/// A signal that came, and from whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Received {
+    /// Which one.
+    pub signal: Signal,
+    /// The sender's pid; 0 when the kernel sent it (a terminal's Ctrl-C, say).
+    pub from: i32,
+}
+
+/// All signals of this process, as a descriptor to poll. Signals are blocked for as long as the process lives.
+#[derive(Debug)]
+pub struct SignalFd(OwnedFd);
+
+impl SignalFd {
+    /// Blocks every signal in the calling thread and reads them from now on. Dispositions become the default ones first,
+    /// as an inherited "ignore" for SIGCHLD would reap children behind our back; SIGPIPE stays ignored for this process.
+    ///
+    /// # Errors
+    /// EMFILE, ENOMEM.
+    pub fn block_all() -> io::Result<Self> {
+        for number in 1..=64 {
+            let disposition = if number == libc::SIGPIPE { libc::SIG_IGN } else { libc::SIG_DFL };
+            // SAFETY: SIG_DFL and SIG_IGN run no code of ours; EINVAL for KILL, STOP and libc's own signals is expected.
+            unsafe { libc::signal(number, disposition) };
+        }
+        let all = full_set();
+        // SAFETY: `all` is an initialized set; the old mask is not asked for.
+        cvt(unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) })?;
+        // SAFETY: `all` is initialized; -1 asks for a new descriptor.
+        let fd = cvt(unsafe { libc::signalfd(-1, &raw const all, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) })?;
+        // SAFETY: just created by the kernel for us.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Takes the next pending signal; `None` when there is none.
+    ///
+    /// # Errors
+    /// None that a caller could cause.
+    pub fn read(&self) -> io::Result<Option<Received>> {
+        let mut info = MaybeUninit::<libc::signalfd_siginfo>::zeroed();
+        let size = size_of::<libc::signalfd_siginfo>();
+        // SAFETY: `info` has `size` writable bytes, and every bit pattern of the struct is valid.
+        let got = cvt_long(unsafe { libc::read(self.0.as_raw_fd(), info.as_mut_ptr().cast(), size) } as i64);
+        match got {
+            Ok(_) => {
+                // SAFETY: zeroed at first and then filled in by the kernel.
+                let info = unsafe { info.assume_init() };
+                let number = i32::try_from(info.ssi_signo).unwrap_or(0);
+                let from = i32::try_from(info.ssi_pid).unwrap_or(0);
+                Ok(Signal::from_number(number).map(|signal| Received { signal, from }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl AsFd for SignalFd {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+fn full_set() -> libc::sigset_t {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: sigfillset initializes the set.
+    unsafe {
+        libc::sigfillset(set.as_mut_ptr());
+        set.assume_init()
+    }
+}
+
+/// The signals that this process ignores, from `/proc/self/status`: ask before [`SignalFd::block_all`] and before any
+/// runtime changes SIGPIPE. Bit n-1 stands for signal n.
+#[must_use]
+pub fn ignored_mask() -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let field = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    field.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
+}
+
+/// Whether this process ignores `signal` now (`sigaction(2)`).
+#[must_use]
+pub fn is_ignored(signal: Signal) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: only asks; `action` is filled in by the call, and all-zero is a valid value if it fails.
+    unsafe {
+        libc::sigaction(signal.number(), std::ptr::null(), action.as_mut_ptr());
+        action.assume_init().sa_sigaction == libc::SIG_IGN
+    }
+}
+
+/// Gives a child what a program expects to start with: default dispositions, an empty mask. `keep_ignoring` stays
+/// ignored (SIGHUP, under nohup).
+pub(crate) fn reset_for_child(keep_ignoring: Option<Signal>) {
+    for number in 1..=64 {
+        let ignored = keep_ignoring.is_some_and(|signal| signal.number() == number);
+        let disposition = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
+        // SAFETY: as in `block_all`.
+        unsafe { libc::signal(number, disposition) };
+    }
+    let mut none = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: sigemptyset initializes the set before it is used.
+    unsafe {
+        libc::sigemptyset(none.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// Stops this process as Ctrl-Z would have, and returns when it is continued.
+///
+/// # Errors
+/// None in practice.
+pub fn stop_self() -> io::Result<()> {
+    // SAFETY: takes an integer only. SIGSTOP cannot be blocked.
+    cvt(unsafe { libc::raise(libc::SIGSTOP) })?;
+    Ok(())
+}
+
+/// Ends this process by `signal`'s default action, so that the parent sees the same wait status as the child had.
+/// Returns only if the signal does not end a process.
+pub fn die_of(signal: Signal) {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: integers and an initialized set; core dumps are switched off first: the child has written its own.
+    unsafe {
+        let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+        libc::signal(signal.number(), libc::SIG_DFL);
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal.number());
+        libc::raise(signal.number());
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
+    }
+}
+
+/// Sends `signal` to process group `group` (`killpg(3)`): one pass, may miss a fork in flight.
+///
+/// # Errors
+/// ESRCH when there is no such group; EPERM.
+pub fn signal_group(group: i32, signal: Signal) -> io::Result<()> {
+    // SAFETY: takes integers only.
+    cvt(unsafe { libc::killpg(group, signal.number()) })?;
+    Ok(())
+}

@@ -1,0 +1,389 @@
+//! Listening sockets: options, addresses, queues (`socket(7)`, `ip(7)`, `ipv6(7)`, `tcp(7)`).
+
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+use crate::cvt;
+
+const SO_BINDTOIFINDEX: i32 = 62;
+
+/// Sets a socket option to a value of any kind.
+///
+/// # Safety
+/// `T` must be what the kernel expects for this option: no padding that matters, pointers in it valid for the call.
+pub(crate) unsafe fn set_raw<T>(socket: BorrowedFd<'_>, level: i32, name: i32, value: &T) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: `value` is readable for `length` bytes; the rest is the caller's promise.
+    cvt(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), length) })?;
+    Ok(())
+}
+
+/// Sets an integer option.
+///
+/// # Errors
+/// As `setsockopt(2)` says for the option.
+pub fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
+    // SAFETY: an int is what integer options take.
+    unsafe { set_raw(socket, level, name, &value) }
+}
+
+/// Sets an option to bytes read from elsewhere (another process's `setsockopt` call).
+///
+/// # Errors
+/// As `setsockopt(2)` says for the option.
+pub fn set_option_bytes(socket: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
+    let length = value.len() as libc::socklen_t;
+    // SAFETY: readable for `length` bytes; only options without pointers are handed here (integers, a device name).
+    cvt(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), length) })?;
+    Ok(())
+}
+
+/// Reads an integer option.
+///
+/// # Errors
+/// As `getsockopt(2)` says for the option.
+pub fn option(socket: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
+    let mut value = 0i32;
+    let mut length = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: `value` has `length` writable bytes.
+    cvt(unsafe {
+        libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length)
+    })?;
+    Ok(value)
+}
+
+/// Lets other sockets of the same user share the address (SO_REUSEPORT).
+///
+/// # Errors
+/// EOPNOTSUPP for a socket of another family.
+pub fn share_port(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)
+}
+
+/// Whether the socket is plain TCP (and not MPTCP, on which the switch is not supported, nor UDP).
+#[must_use]
+pub fn is_tcp(socket: BorrowedFd<'_>) -> bool {
+    option(socket, libc::SOL_SOCKET, libc::SO_PROTOCOL).is_ok_and(|protocol| protocol == libc::IPPROTO_TCP)
+}
+
+/// Whether the socket is MPTCP.
+#[must_use]
+pub fn is_mptcp(socket: BorrowedFd<'_>) -> bool {
+    option(socket, libc::SOL_SOCKET, libc::SO_PROTOCOL).is_ok_and(|protocol| protocol == libc::IPPROTO_MPTCP)
+}
+
+/// The address family (`AF_INET`, `AF_INET6`, `AF_UNIX`, ...).
+///
+/// # Errors
+/// ENOTSOCK.
+pub fn family(socket: BorrowedFd<'_>) -> io::Result<i32> {
+    option(socket, libc::SOL_SOCKET, libc::SO_DOMAIN)
+}
+
+/// A new TCP socket of `family`, close-on-exec and non-blocking.
+///
+/// # Errors
+/// EMFILE; EAFNOSUPPORT where IPv6 is off.
+pub fn tcp_socket(family: i32) -> io::Result<OwnedFd> {
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: takes integers; the result is a fresh descriptor or -1.
+    let fd = cvt(unsafe { libc::socket(family, kind, libc::IPPROTO_TCP) })?;
+    // SAFETY: just created for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Copies the options that matter for a listener from one socket to another, as far as they can be read and set.
+pub fn copy_listener_options(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
+    let mut options = vec![
+        (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+        (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
+        (libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
+        (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+        (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+        (libc::IPPROTO_IP, libc::IP_TRANSPARENT),
+        (libc::IPPROTO_IP, libc::IP_FREEBIND),
+        (libc::SOL_SOCKET, SO_BINDTOIFINDEX),
+    ];
+    if family(from).is_ok_and(|family| family == libc::AF_INET6) {
+        options.push((libc::IPPROTO_IPV6, libc::IPV6_V6ONLY));
+    }
+    for (level, name) in options {
+        match option(from, level, name) {
+            Ok(value) if option(to, level, name).is_ok_and(|present| present != value) => {
+                let _ = set_option(to, level, name, value);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Sets O_NONBLOCK on the open file description (all holders share it) to `on`.
+///
+/// # Errors
+/// EBADF.
+pub fn set_nonblocking(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    // SAFETY: takes integers.
+    let flags = cvt(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) })?;
+    let flags = if on { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK };
+    // SAFETY: takes integers.
+    cvt(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, flags) })?;
+    Ok(())
+}
+
+/// Gives the socket to `user`: only sockets of one user share a reuseport group.
+///
+/// # Errors
+/// EPERM without CAP_CHOWN.
+pub fn give_to(socket: BorrowedFd<'_>, user: u32) -> io::Result<()> {
+    // SAFETY: takes integers; -1 leaves the group as it is.
+    cvt(unsafe { libc::fchown(socket.as_raw_fd(), user, u32::MAX) })?;
+    Ok(())
+}
+
+/// The inode number and the owner of one of our descriptors.
+///
+/// # Errors
+/// EBADF.
+pub fn inode_and_owner(fd: BorrowedFd<'_>) -> io::Result<(u64, u32)> {
+    let mut status = MaybeUninit::<libc::stat>::zeroed();
+    // SAFETY: `status` is filled in by the call; zeroed is valid too.
+    let status = unsafe {
+        cvt(libc::fstat(fd.as_raw_fd(), status.as_mut_ptr()))?;
+        status.assume_init()
+    };
+    Ok((status.st_ino, status.st_uid))
+}
+
+/// Listens, or changes the backlog of a socket that listens already.
+///
+/// # Errors
+/// EADDRINUSE, EINVAL, EOPNOTSUPP: what the program would have got.
+pub fn listen(socket: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+    // SAFETY: takes integers.
+    cvt(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
+    Ok(())
+}
+
+/// Takes a waiting connection out of a listening socket (non-blocking, close-on-exec).
+///
+/// # Errors
+/// EAGAIN when none waits; EINVAL when it does not listen.
+pub fn accept(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let (none, no_length) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: null pointers say that the address is not wanted.
+    let fd = cvt(unsafe {
+        libc::accept4(socket.as_raw_fd(), none, no_length, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
+    })?;
+    // SAFETY: just created for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Binds to `address`.
+///
+/// # Errors
+/// EADDRINUSE, EACCES (a port below 1024), EADDRNOTAVAIL.
+pub fn bind(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
+    let (storage, length) = raw_address(address);
+    // SAFETY: `storage` holds an address of `length` bytes.
+    cvt(unsafe { libc::bind(socket.as_raw_fd(), (&raw const storage).cast(), length) })?;
+    Ok(())
+}
+
+/// Begins to connect a non-blocking socket: `Ok(true)` when it is connected at once.
+///
+/// # Errors
+/// ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL.
+pub fn connect(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<bool> {
+    let (storage, length) = raw_address(address);
+    // SAFETY: `storage` holds an address of `length` bytes.
+    match cvt(unsafe { libc::connect(socket.as_raw_fd(), (&raw const storage).cast(), length) }) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The error pending on a socket (SO_ERROR); 0 for none. Reading it clears it.
+#[must_use]
+pub fn pending_error(socket: BorrowedFd<'_>) -> i32 {
+    option(socket, libc::SOL_SOCKET, libc::SO_ERROR).unwrap_or(libc::EBADF)
+}
+
+/// Whether the socket has a peer (`getpeername(2)`).
+#[must_use]
+pub fn is_connected(socket: BorrowedFd<'_>) -> bool {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `storage` has `length` writable bytes.
+    unsafe { libc::getpeername(socket.as_raw_fd(), storage.as_mut_ptr().cast(), &raw mut length) == 0 }
+}
+
+/// The user at the other end of a Unix socket (SO_PEERCRED, `unix(7)`).
+///
+/// # Errors
+/// ENOTCONN, EINVAL for other kinds of sockets.
+pub fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut credentials = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    let into = (&raw mut credentials).cast();
+    // SAFETY: `credentials` has `length` writable bytes.
+    cvt(unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, into, &raw mut length) })?;
+    Ok(credentials.uid)
+}
+
+/// The local address; `None` when it is not an internet socket.
+///
+/// # Errors
+/// ENOTSOCK.
+pub fn local_address(socket: BorrowedFd<'_>) -> io::Result<Option<SocketAddr>> {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `storage` has `length` writable bytes.
+    cvt(unsafe { libc::getsockname(socket.as_raw_fd(), storage.as_mut_ptr().cast(), &raw mut length) })?;
+    // SAFETY: zeroed at first, then filled in by the kernel: `length` bytes of plain data.
+    let bytes = unsafe { std::slice::from_raw_parts(storage.as_ptr().cast::<u8>(), length as usize) };
+    Ok(parse_address(bytes))
+}
+
+/// Reads a `struct sockaddr_in` or `sockaddr_in6` as a program hands it to `bind(2)`; `None` for other families or when
+/// it is too short.
+#[must_use]
+pub fn parse_address(bytes: &[u8]) -> Option<SocketAddr> {
+    let family = i32::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
+    let port = u16::from_be_bytes(bytes.get(2..4)?.try_into().ok()?);
+    match family {
+        libc::AF_INET => {
+            let ip: [u8; 4] = bytes.get(4..8)?.try_into().ok()?;
+            Some(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::from(ip), port)))
+        }
+        libc::AF_INET6 => {
+            let flow = u32::from_be_bytes(bytes.get(4..8)?.try_into().ok()?);
+            let ip: [u8; 16] = bytes.get(8..24)?.try_into().ok()?;
+            // SIN6_LEN_RFC2133: bind accepts an address without the scope.
+            let scope = bytes.get(24..28).and_then(|b| b.try_into().ok()).map_or(0, u32::from_ne_bytes);
+            Some(SocketAddr::V6(SocketAddrV6::new(Ipv6Addr::from(ip), port, flow, scope)))
+        }
+        _ => None,
+    }
+}
+
+/// The path (or abstract name, with its leading NUL) of a `struct sockaddr_un`; `None` for other families.
+#[must_use]
+pub fn parse_unix_address(bytes: &[u8]) -> Option<Vec<u8>> {
+    let family = i32::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
+    let path = bytes.get(2..).filter(|_| family == libc::AF_UNIX)?;
+    Some(match path {
+        [0, ..] => path.to_vec(),
+        _ => path.iter().copied().take_while(|b| *b != 0).collect(),
+    })
+}
+
+fn raw_address(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+    // SAFETY: all-zero is a valid sockaddr_storage.
+    let mut storage: libc::sockaddr_storage = unsafe { MaybeUninit::zeroed().assume_init() };
+    let length = match address.ip() {
+        IpAddr::V4(ip) => {
+            // SAFETY: sockaddr_storage is larger than, and aligned for, every address type.
+            let v4 = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in>() };
+            v4.sin_family = libc::AF_INET as libc::sa_family_t;
+            v4.sin_port = address.port().to_be();
+            v4.sin_addr.s_addr = u32::from_ne_bytes(ip.octets());
+            size_of::<libc::sockaddr_in>()
+        }
+        IpAddr::V6(ip) => {
+            // SAFETY: as above.
+            let v6 = unsafe { &mut *(&raw mut storage).cast::<libc::sockaddr_in6>() };
+            v6.sin6_family = libc::AF_INET6 as libc::sa_family_t;
+            v6.sin6_port = address.port().to_be();
+            v6.sin6_addr.s6_addr = ip.octets();
+            if let SocketAddr::V6(full) = address {
+                v6.sin6_scope_id = full.scope_id();
+            }
+            size_of::<libc::sockaddr_in6>()
+        }
+    };
+    (storage, length as libc::socklen_t)
+}
+
+/// How many connections wait in the accept queue; `None` while the socket does not listen.
+#[must_use]
+pub fn accept_queue(listener: BorrowedFd<'_>) -> Option<u32> {
+    let mut info = [0u32; 32];
+    let mut length = size_of::<[u32; 32]>() as libc::socklen_t;
+    let into = info.as_mut_ptr().cast();
+    // SAFETY: `info` has `length` writable bytes; the kernel writes at most that much of struct tcp_info.
+    cvt(unsafe {
+        libc::getsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length)
+    })
+    .ok()?;
+    // tcpi_state is the first byte, tcpi_unacked the seventh word: for a listener its accept queue.
+    (info[0].to_ne_bytes()[0] == 10).then_some(info[6])
+}
+
+/// Whether the socket is restricted to IPv6 (IPV6_V6ONLY); false for IPv4.
+#[must_use]
+pub fn is_v6_only(socket: BorrowedFd<'_>) -> bool {
+    option(socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY).is_ok_and(|value| value != 0)
+}
+
+/// The interface the socket is bound to; 0 for none.
+#[must_use]
+pub fn interface(socket: BorrowedFd<'_>) -> u32 {
+    option(socket, libc::SOL_SOCKET, SO_BINDTOIFINDEX).ok().and_then(|index| u32::try_from(index).ok()).unwrap_or(0)
+}
+
+/// Binds the socket to an interface by index. An index that no interface has hides a listener from new connections while
+/// those that it has taken already go on.
+///
+/// # Errors
+/// EPERM without CAP_NET_RAW when it is bound to one already; ENOPROTOOPT before Linux 5.1.
+pub fn set_interface(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, SO_BINDTOIFINDEX, i32::try_from(index).unwrap_or(i32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn an_address_comes_back_as_it_was_bound() {
+        for text in ["127.0.0.1:0", "[::1]:0"] {
+            let wanted: SocketAddr = text.parse().expect("address");
+            let family = if wanted.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+            let socket = tcp_socket(family).expect("socket");
+            bind(socket.as_fd(), wanted).expect("bind");
+            let got = local_address(socket.as_fd()).expect("name").expect("internet");
+            assert_eq!(got.ip(), wanted.ip());
+            assert_ne!(got.port(), 0);
+            assert_eq!(accept_queue(socket.as_fd()), None);
+            listen(socket.as_fd(), 5).expect("listen");
+            let client = std::net::TcpStream::connect(got).expect("connect");
+            assert_eq!(accept_queue(socket.as_fd()), Some(1));
+            drop(client);
+        }
+    }
+
+    #[test]
+    fn foreign_address_bytes_are_refused_not_misread() {
+        assert_eq!(parse_address(&[]), None);
+        assert_eq!(parse_address(&[2, 0, 0x1f, 0x90]), None);
+        assert_eq!(parse_address(&[1, 0, b'/', b'x', 0]), None);
+        assert_eq!(parse_unix_address(&[1, 0, b'/', b'x', 0, 9]), Some(b"/x".to_vec()));
+        assert_eq!(parse_address(&[2, 0, 0x1f, 0x90, 127, 0, 0, 1]), "127.0.0.1:8080".parse().ok());
+    }
+
+    #[test]
+    fn a_hidden_listener_refuses_new_connections_and_keeps_those_it_has() {
+        let socket = tcp_socket(libc::AF_INET).expect("socket");
+        bind(socket.as_fd(), "127.0.0.1:0".parse().expect("address")).expect("bind");
+        listen(socket.as_fd(), 5).expect("listen");
+        let address = local_address(socket.as_fd()).expect("name").expect("internet");
+        let _first = std::net::TcpStream::connect(address).expect("before");
+        set_interface(socket.as_fd(), 0x7fff_fffe).expect("hide");
+        assert!(std::net::TcpStream::connect(address).is_err());
+        accept(socket.as_fd()).expect("the connection from before is still there");
+    }
+}

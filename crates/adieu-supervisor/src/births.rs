@@ -1,0 +1,330 @@
+//! Starting a generation, and hearing what becomes of it.
+
+use std::ffi::OsString;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixDatagram;
+
+use adieu_core::outcome::Outcome;
+use adieu_core::signal::Signal;
+use adieu_core::switch::{self, Event, Generation};
+use adieu_linux::pidfd::Pidfd;
+use adieu_linux::seccomp::Listener;
+use adieu_linux::spawn::{Program, Report};
+use adieu_linux::wait::{Change, Reaped};
+use adieu_linux::{clock, fdpass, process, tty, wait};
+
+use crate::keeper::{self, Message};
+use crate::launch::{self, LaunchError};
+use crate::options::Sockets;
+use crate::relay::{self, Relay, Tail};
+use crate::running::{Root, Running};
+use crate::supervisor::Supervisor;
+
+impl Supervisor {
+    /// Starts a generation. What fails is told as the end of its main process.
+    pub(crate) fn spawn(&mut self, generation: Generation, request: Option<switch::Request>) {
+        self.launch_failure = None;
+        match self.try_spawn(generation, request) {
+            Ok(()) => {}
+            Err(error) => {
+                let code = error.exit_code();
+                self.note(format!("generation {generation} cannot start: {error}"));
+                self.launch_failure = Some(error.to_string());
+                if generation == 1 {
+                    self.launch_code = Some(code);
+                }
+                self.tell(Event::MainExited(generation, Outcome::Exited(code)));
+                self.tell(Event::TreeGone(generation));
+            }
+        }
+    }
+
+    fn try_spawn(&mut self, generation: Generation, request: Option<switch::Request>) -> Result<(), StartError> {
+        let spec = self.spec_for(request);
+        let mut extra = self.facts(generation);
+        let notify = self.notify_socket(generation, &mut extra);
+        let (pass, variables) = self.passed(generation).map_err(StartError::Listen)?;
+        extra.extend(variables);
+        let resolved = launch::resolve(&spec, self.directory.as_deref(), &extra)?;
+        let (ours, reports) = fdpass::pair()?;
+        let directory = self.directory.as_ref().and_then(|path| {
+            std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())).ok()
+        });
+        // Only what a reload starts is relayed: its last words explain a failure.
+        let (outputs, relays) = if request.is_some() { self.relays()? } else { Default::default() };
+        let [output, error_output] = outputs;
+        let direct = self.options.sockets == Sockets::Off;
+        let watch = (self.options.sockets == Sockets::Auto).then(|| !self.may_duplicate());
+        let program = Program {
+            path: resolved.path,
+            arguments: resolved.arguments,
+            environment: resolved.environment,
+            directory,
+            terminal: self.terminal.as_ref().filter(|_| self.switch.serving() == Some(generation)).and_then(crate::terminal::Terminal::duplicate),
+            keep_ignoring: self.ignored_hangup.then_some(Signal::HUP),
+            death_signal: direct.then_some(Signal::KILL),
+            watch,
+            input: None,
+            output,
+            error_output,
+            pass,
+            reports,
+        };
+        let mut running = Running {
+            generation,
+            spec,
+            root: Root::Direct,
+            channel: Some(ours),
+            main: 0,
+            pidfd: None,
+            outcome: None,
+            started: clock::now(),
+            listener: None,
+            unseen: false,
+            notify,
+            said_ready: false,
+            relays,
+            tail: Tail::default(),
+            options: std::collections::HashMap::new(),
+            waiting_listens: Vec::new(),
+            oom: process::oom_kills(process::own_pid()),
+            exec_failed: None,
+        };
+        if direct {
+            let main = program.spawn()?;
+            (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
+        } else {
+            running.root = Root::Keeper(keeper::start(&program, self.options.grace)?);
+        }
+        self.running.insert(generation, running);
+        self.begin_probing(generation);
+        if direct {
+            self.check_ready(generation);
+        }
+        Ok(())
+    }
+
+    /// What every process that we start for a generation is told.
+    pub(crate) fn facts(&self, generation: Generation) -> Vec<(OsString, OsString)> {
+        let grace = self.options.grace.as_millis();
+        [
+            ("ADIEU_NAME", self.name.clone()),
+            ("ADIEU_GENERATION", generation.to_string()),
+            ("ADIEU_GRACE", format!("{grace}ms")),
+        ]
+        .map(|(key, value)| (OsString::from(key), OsString::from(value)))
+        .to_vec()
+    }
+
+    fn notify_socket(&self, generation: Generation, extra: &mut Vec<(OsString, OsString)>) -> Option<UnixDatagram> {
+        use std::os::linux::net::SocketAddrExt;
+        if self.options.sockets == Sockets::Off && self.options.ready != crate::options::ReadyWhen::Notify {
+            return None;
+        }
+        let name = format!("adieu-notify/{}/{generation}", process::own_pid());
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).ok()?;
+        let socket = UnixDatagram::bind_addr(&address).ok()?;
+        socket.set_nonblocking(true).ok()?;
+        extra.push(("NOTIFY_SOCKET".into(), format!("@{name}").into()));
+        Some(socket)
+    }
+
+    fn relays(&self) -> std::io::Result<([Option<std::os::fd::OwnedFd>; 2], Vec<Relay>)> {
+        let mut outputs = [None, None];
+        let mut relays = Vec::new();
+        let standard = [(tty::is_terminal(std::io::stdout().as_fd()), false), (tty::is_terminal(std::io::stderr().as_fd()), true)];
+        for (output, (is_terminal, is_error)) in outputs.iter_mut().zip(standard) {
+            if !is_terminal {
+                let (reader, writer) = relay::pipe()?;
+                relays.push(Relay::new(reader, is_error)?);
+                *output = Some(writer);
+            }
+        }
+        Ok((outputs, relays))
+    }
+
+    /// Whether `pidfd_getfd` works on our own children here: a default container refuses it.
+    fn may_duplicate(&mut self) -> bool {
+        *self.may_duplicate.get_or_insert_with(|| {
+            // A child that does nothing but wait is enough to ask for.
+            let Ok((ours, theirs)) = fdpass::pair() else { return false };
+            match adieu_linux::spawn::fork() {
+                Ok(adieu_linux::spawn::Fork::Child) => {
+                    drop(ours);
+                    drop(adieu_linux::poll::poll(&[(theirs.as_fd(), adieu_linux::poll::Readiness::READ)], None));
+                    adieu_linux::spawn::exit_now(0)
+                }
+                Ok(adieu_linux::spawn::Fork::Parent(child)) => Pidfd::open(child).and_then(|child| child.get_fd(2)).is_ok(),
+                Err(_) => false,
+            }
+        })
+    }
+
+    /// Reads what keepers and starting programs say.
+    pub(crate) fn hear_keeper(&mut self, generation: Generation) {
+        loop {
+            let Some(channel) = self.running.get(&generation).and_then(|running| running.channel.as_ref()) else { return };
+            let Some((message, descriptor)) = keeper::receive(channel.as_fd()) else { return };
+            match message {
+                Message::Started(main) => {
+                    if let Some(running) = self.running.get_mut(&generation) {
+                        (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
+                        running.look_at_memory();
+                    }
+                    self.check_ready(generation);
+                }
+                Message::NotStarted(errno) => {
+                    self.note(format!("generation {generation} cannot start: {}", std::io::Error::from_raw_os_error(errno)));
+                    self.main_changed(generation, Change::Exited(125));
+                }
+                Message::Child(report) => self.child_reported(generation, report, descriptor),
+                Message::Main(change) => self.main_changed(generation, change),
+                Message::Empty => {
+                    self.stop_listening_to(generation);
+                    self.tell(Event::TreeGone(generation));
+                    return;
+                }
+                Message::Gone => {
+                    self.stop_listening_to(generation);
+                    self.keeper_lost(generation);
+                    return;
+                }
+            }
+        }
+    }
+
+    fn stop_listening_to(&mut self, generation: Generation) {
+        if let Some(running) = self.running.get_mut(&generation) {
+            running.channel = None;
+        }
+    }
+
+    /// Somebody killed the keeper: its generation's processes are our own children now.
+    fn keeper_lost(&mut self, generation: Generation) {
+        let Some(running) = self.running.get_mut(&generation) else { return };
+        if let Root::Keeper(_) = running.root {
+            running.root = Root::Direct;
+            self.note(format!("the keeper of generation {generation} was killed; its processes are looked after directly"));
+        }
+        self.check_tree(generation);
+    }
+
+    fn child_reported(&mut self, generation: Generation, report: Report, descriptor: Option<std::os::fd::OwnedFd>) {
+        let Some(running) = self.running.get_mut(&generation) else { return };
+        match report {
+            Report::Watching(no_new_privs) => {
+                running.listener = descriptor.map(Listener::new);
+                if no_new_privs {
+                    self.quiet_note_once(
+                        "no_new_privs is set, as adieu lacks CAP_SYS_ADMIN: setuid programs and file capabilities do not work \
+                         below it (--sockets pass or off avoids it)",
+                    );
+                }
+            }
+            Report::WatchRefused(errno) => {
+                running.unseen = true;
+                let error = std::io::Error::from_raw_os_error(errno);
+                let why = match error.raw_os_error() {
+                    Some(16) => "another seccomp listener is there already, as under an outer `adieu run`".to_owned(),
+                    _ => error.to_string(),
+                };
+                self.note_once(format!(
+                    "cannot watch the program's sockets ({why}): reloads are not seamless unless it takes its sockets from --listen"
+                ));
+                self.check_ready(generation);
+            }
+            Report::ExecFailed(errno) | Report::DirectoryFailed(errno) => {
+                running.exec_failed = Some(errno);
+                let error = std::io::Error::from_raw_os_error(errno);
+                let what = match report {
+                    Report::DirectoryFailed(_) => "the working directory cannot be entered",
+                    _ => "it cannot be executed",
+                };
+                self.note(format!("generation {generation}: {what}: {error}"));
+            }
+        }
+    }
+
+    /// The main process has ended, was stopped or continued.
+    pub(crate) fn main_changed(&mut self, generation: Generation, change: Change) {
+        let outcome = match change {
+            Change::Exited(code) => Outcome::Exited(code),
+            Change::Signaled(signal) => Outcome::Signaled(signal),
+            Change::Stopped(by) => {
+                if let (Some(terminal), Some(running)) = (&self.terminal, self.running.get(&generation)) {
+                    terminal.program_stopped(running.main, by);
+                }
+                return;
+            }
+            Change::Continued => return,
+        };
+        // What it said last is still in the pipes, and what it asked for last may wait for an answer.
+        if let Some(running) = self.running.get_mut(&generation) {
+            for relay in &mut running.relays {
+                relay.advance(&mut running.tail);
+            }
+            running.outcome = Some(outcome);
+            running.waiting_listens.clear();
+        }
+        self.tell(Event::MainExited(generation, outcome));
+    }
+
+    /// Takes all ended children of ours.
+    pub(crate) fn reap(&mut self) {
+        let mut direct = Vec::new();
+        loop {
+            match wait::reap(self.terminal.is_some()) {
+                Ok(Reaped::Child(pid, change)) => {
+                    let success = change == Change::Exited(0);
+                    let ended = !matches!(change, Change::Stopped(_) | Change::Continued);
+                    let main = self.running.values().find(|r| r.root == Root::Direct && r.main == pid && r.outcome.is_none());
+                    if let Some(generation) = main.map(|running| running.generation) {
+                        self.main_changed(generation, change);
+                    } else if ended && self.probe.as_ref().and_then(crate::ready::Probe::command) == Some(pid) {
+                        self.probe_command_ended(success);
+                    } else if ended {
+                        self.hook_ended(pid, success);
+                    }
+                }
+                Ok(Reaped::Nothing | Reaped::NoChildren) | Err(_) => break,
+            }
+        }
+        direct.extend(self.running.values().filter(|r| r.root == Root::Direct).map(|r| r.generation));
+        for generation in direct {
+            self.check_tree(generation);
+        }
+    }
+
+    /// Without a keeper: is anything left of this generation?
+    pub(crate) fn check_tree(&mut self, generation: Generation) {
+        let over = self.running.get(&generation).is_some_and(|running| running.outcome.is_some() || running.main == 0);
+        let lost = self.running.get(&generation).is_some_and(|r| r.root == Root::Direct && r.channel.is_none() && !process_exists(r.main));
+        if (over || lost) && self.members(generation).is_empty() {
+            self.tell(Event::TreeGone(generation));
+        }
+    }
+}
+
+fn process_exists(pid: i32) -> bool {
+    pid != 0 && process::stat(pid).is_ok()
+}
+
+/// Why a generation cannot be started.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    #[error("cannot listen: {0}")]
+    Listen(std::io::Error),
+    #[error("{0}")]
+    System(#[from] std::io::Error),
+}
+
+impl StartError {
+    fn exit_code(&self) -> i32 {
+        match self {
+            Self::Launch(error) => error.exit_code(),
+            Self::Listen(_) | Self::System(_) => adieu_core::outcome::code::RUN_FAILED,
+        }
+    }
+}

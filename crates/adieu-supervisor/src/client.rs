@@ -1,0 +1,24 @@
+//! Asking a running instance: one request, replies until it is done.
+
+use std::io::{self, BufRead, BufReader, Write};
+
+use adieu_core::wire::{self, Reply, Request};
+
+/// Sends `request` to the instance `name` and hands each reply to `on_reply`, the last one being [`Reply::Done`].
+///
+/// # Errors
+/// `NotFound` and `PermissionDenied` as [`connect`](crate::connect); `UnexpectedEof` when the instance ended before it
+/// answered; `InvalidData` when the answer is not of this protocol.
+pub fn ask(name: &str, request: &Request, mut on_reply: impl FnMut(Reply)) -> io::Result<()> {
+    let mut stream = crate::connect(name)?;
+    stream.write_all(&wire::line(request))?;
+    for line in BufReader::new(stream).lines() {
+        let reply: Reply = serde_json::from_str(&line?)?;
+        let done = matches!(reply, Reply::Done { .. });
+        on_reply(reply);
+        if done {
+            return Ok(());
+        }
+    }
+    Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the instance ended before it answered"))
+}

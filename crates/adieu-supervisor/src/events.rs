@@ -1,0 +1,238 @@
+//! One turn of the poll loop: wait, then take what has come. Socket calls of programs come first, as they wait for us.
+
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use adieu_core::notify;
+use adieu_core::signal::Signal;
+use adieu_core::switch::{Event, Generation};
+use adieu_linux::clock;
+use adieu_linux::poll::{Readiness, poll};
+
+use crate::hooks::HookKind;
+use crate::options::Sockets;
+use crate::supervisor::Supervisor;
+
+/// How often sockets and memory cgroups are looked at without any other reason.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Where something is to be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Source {
+    Call(Generation),
+    Signals,
+    Keeper(Generation),
+    Notify(Generation),
+    Relay(Generation, usize),
+    Accept,
+    Clients,
+    /// Exchanges that are advanced at every turn anyway.
+    Other,
+}
+
+impl Supervisor {
+    pub(crate) fn wait_and_dispatch(&mut self) {
+        let ready = self.wait();
+        for source in ready {
+            match source {
+                Source::Call(generation) => self.on_call(generation),
+                Source::Signals => self.on_signals(),
+                Source::Keeper(generation) => self.hear_keeper(generation),
+                Source::Notify(generation) => self.hear_notify(generation),
+                Source::Relay(generation, at) => self.relay(generation, at),
+                Source::Accept => self.accept_clients(),
+                Source::Clients => self.advance_clients(),
+                Source::Other => {}
+            }
+        }
+    }
+
+    /// Waits for the next thing to happen; what is ready comes in the order of [`Source`].
+    fn wait(&mut self) -> Vec<Source> {
+        let mut interests = vec![(self.signals.as_fd(), Readiness::READ)];
+        let mut sources = vec![Source::Signals];
+        for running in self.running.values() {
+            let generation = running.generation;
+            if let Some(listener) = &running.listener {
+                interests.push((listener.as_fd(), Readiness::READ));
+                sources.push(Source::Call(generation));
+            }
+            if let Some(channel) = &running.channel {
+                interests.push((channel.as_fd(), Readiness::READ));
+                sources.push(Source::Keeper(generation));
+            }
+            if let Some(socket) = &running.notify {
+                interests.push((socket.as_fd(), Readiness::READ));
+                sources.push(Source::Notify(generation));
+            }
+            for (at, relay) in running.relays.iter().enumerate() {
+                if let Some(interest) = relay.interest() {
+                    interests.push(interest);
+                    sources.push(Source::Relay(generation, at));
+                }
+            }
+        }
+        if let Some(place) = &self.place {
+            interests.push((place.listener.as_fd(), Readiness::READ));
+            sources.push(Source::Accept);
+        }
+        for client in &self.clients {
+            interests.push(client.interest());
+            sources.push(Source::Clients);
+        }
+        if let Some(interest) = self.probe.as_ref().and_then(crate::ready::Probe::interest) {
+            interests.push(interest);
+            sources.push(Source::Other);
+        }
+        for hook in &self.hooks {
+            if let HookKind::Http(exchange) = &hook.kind {
+                interests.push((exchange.as_fd(), exchange.interest()));
+                sources.push(Source::Other);
+            }
+        }
+        let ready = match poll(&interests, self.timeout()) {
+            Ok(ready) => ready,
+            Err(error) => {
+                // Out of memory or descriptors: a pause, so that it does not become a busy loop.
+                self.note_once(format!("cannot wait for events: {error}"));
+                drop(poll(&[], Some(Duration::from_millis(10))));
+                return vec![Source::Signals];
+            }
+        };
+        let mut found: Vec<Source> = Vec::new();
+        let mut gone = Vec::new();
+        for (source, ready) in sources.into_iter().zip(ready) {
+            if let Source::Call(generation) = source
+                && ready.hung_up
+                && !ready.readable
+            {
+                gone.push(generation);
+            } else if ready.readable || ready.writable || ready.hung_up {
+                found.push(source);
+            }
+        }
+        for generation in gone {
+            // Every process under this filter has ended.
+            if let Some(running) = self.running.get_mut(&generation) {
+                running.listener = None;
+            }
+        }
+        found.sort_unstable();
+        found.dedup();
+        found
+    }
+
+    fn timeout(&self) -> Option<Duration> {
+        let now = clock::now();
+        let hooks = self.hooks.iter().map(|hook| hook.deadline);
+        let queues = self.queue_watches.iter().map(|watch| watch.next);
+        let owed = self.owed_watches.iter().map(|watch| watch.next);
+        let probe = self.probe.as_ref().map(|probe| probe.next);
+        let look = self.needs_looks().then_some(self.next_look);
+        let next = self.switch.poll_timeout().into_iter().chain(hooks).chain(queues).chain(owed).chain(probe).chain(look).min();
+        // Rounded up to a millisecond: waking just before the moment would only turn the loop.
+        next.map(|at| if at <= now { Duration::ZERO } else { (at - now).max(Duration::from_micros(200)) })
+    }
+
+    fn needs_looks(&self) -> bool {
+        self.options.sockets != Sockets::Off && self.running.values().any(crate::running::Running::is_alive)
+    }
+
+    /// Now and then: duplicates that nobody holds any more, and the memory cgroup that a program may have moved to.
+    pub(crate) fn look_around(&mut self) {
+        let now = clock::now();
+        if now < self.next_look || !self.needs_looks() {
+            return;
+        }
+        self.next_look = now + LOOK_EVERY;
+        let generations: Vec<Generation> = self.running.values().filter(|r| r.is_alive()).map(|r| r.generation).collect();
+        for generation in generations {
+            if self.groups.waiting(generation) > 0 {
+                self.drop_unheld(generation);
+            }
+            if let Some(running) = self.running.get_mut(&generation) {
+                running.look_at_memory();
+            }
+        }
+    }
+
+    fn relay(&mut self, generation: Generation, at: usize) {
+        let Some(running) = self.running.get_mut(&generation) else { return };
+        if let Some(relay) = running.relays.get_mut(at) {
+            relay.advance(&mut running.tail);
+        }
+        if running.relays.iter().all(|relay| !relay.is_open()) {
+            running.relays.clear();
+        }
+    }
+
+    fn on_signals(&mut self) {
+        let mut children = false;
+        while let Ok(Some(received)) = self.signals.read() {
+            if received.signal == Signal::CHLD {
+                children = true;
+            } else {
+                self.on_signal(received.signal);
+            }
+        }
+        if children {
+            self.reap();
+        }
+    }
+
+    fn on_signal(&mut self, received: Signal) {
+        let rewritten = self.options.rewrite.iter().find(|(from, _)| *from == received).map(|(_, to)| *to);
+        let signal = rewritten.unwrap_or(received);
+        if received == Signal::TERM || received == Signal::INT {
+            let own = if received == Signal::TERM { Signal::TERM } else { Signal::INT };
+            self.stop(self.options.stop_signal.or(rewritten).unwrap_or(own));
+        } else if signal == Signal::HUP && self.terminal.is_none() && self.options.sockets != Sockets::Off && !has_terminal() {
+            self.ask_reload(std::collections::BTreeMap::new(), Vec::new(), None);
+        } else if ![Signal::PIPE, Signal::TTIN, Signal::TTOU].contains(&signal) {
+            self.forward(signal);
+        }
+    }
+
+    fn forward(&mut self, signal: Signal) {
+        let target = self.switch.serving().and_then(|serving| self.running.get(&serving));
+        if let Some(Err(error)) = target.map(|running| running.signal_main(signal)) {
+            self.note(format!("cannot forward {signal}: {error}"));
+        }
+    }
+
+    fn hear_notify(&mut self, generation: Generation) {
+        let mut buffer = vec![0; notify::LONGEST + 1];
+        loop {
+            let Some(socket) = self.running.get(&generation).and_then(|running| running.notify.as_ref()) else { return };
+            let Ok(length) = socket.recv(&mut buffer) else { return };
+            let Ok(message) = notify::parse(buffer.get(..length).unwrap_or_default()) else { continue };
+            self.take_notice(generation, &message);
+        }
+    }
+
+    fn take_notice(&mut self, generation: Generation, message: &notify::Message) {
+        if message.ready() {
+            if let Some(running) = self.running.get_mut(&generation) {
+                running.said_ready = true;
+            }
+            self.check_ready(generation);
+        }
+        if self.switch.serving() == Some(generation) {
+            for line in message.lines_to_pass_on() {
+                self.upstream.pass_on(&line);
+            }
+        }
+    }
+
+    /// Lets the machine know that time has passed, if it wants to.
+    pub(crate) fn keep_time(&mut self) {
+        if self.switch.poll_timeout().is_some_and(|at| clock::now() >= at) {
+            self.tell(Event::Timeout);
+        }
+    }
+}
+
+/// Whether this process has a controlling terminal, in front or not.
+fn has_terminal() -> bool {
+    adieu_linux::tty::Terminal::controlling().is_some()
+}

@@ -1,0 +1,287 @@
+//! The listening sockets of all generations: duplicates that are held, and the reuseport groups they form.
+//!
+//! Invariant: the model in [`adieu_core::group`] lists the members of a group in the kernel's order. It can, because every
+//! `listen` that adds a member is made here, one at a time, and every close that removes one too.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use adieu_core::address::Endpoint;
+use adieu_core::group::{Group, SocketId, Step};
+use adieu_core::switch::Generation;
+use adieu_linux::{reuseport, sockets};
+
+/// The owner of sockets that wait for the next generation.
+pub(crate) const HELD: Generation = 0;
+
+/// An interface that does not exist: a listener bound to it is invisible to new connections.
+const NOWHERE: u32 = 0x7fff_fffe;
+
+/// One socket that is held in duplicate.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    pub(crate) fd: OwnedFd,
+    pub(crate) inode: u64,
+    pub(crate) generation: Generation,
+    /// Where it listens, once it does.
+    pub(crate) endpoint: Option<Endpoint>,
+    /// What its program bound it to.
+    pub(crate) bound: Option<std::net::SocketAddr>,
+    hidden: bool,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    sockets: BTreeMap<SocketId, Socket>,
+    groups: BTreeMap<Endpoint, Group>,
+    last: SocketId,
+}
+
+impl Groups {
+    /// Keeps `fd`, a duplicate of a socket of `generation` that is about to be bound to `bound`.
+    pub(crate) fn keep(&mut self, generation: Generation, fd: OwnedFd, bound: Option<std::net::SocketAddr>) -> io::Result<SocketId> {
+        let (inode, _) = sockets::inode_and_owner(fd.as_fd())?;
+        if let Some(id) = self.find(generation, inode) {
+            return Ok(id);
+        }
+        self.last += 1;
+        self.sockets.insert(self.last, Socket { fd, inode, generation, endpoint: None, bound, hidden: false });
+        Ok(self.last)
+    }
+
+    pub(crate) fn find(&self, generation: Generation, inode: u64) -> Option<SocketId> {
+        self.sockets.iter().find(|(_, s)| s.generation == generation && s.inode == inode).map(|(id, _)| *id)
+    }
+
+    pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
+        self.sockets.get(&id)
+    }
+
+    pub(crate) fn of(&self, generation: Generation) -> impl Iterator<Item = (SocketId, &Socket)> {
+        self.sockets.iter().filter(move |(_, s)| s.generation == generation).map(|(id, s)| (*id, s))
+    }
+
+    /// Where `generation` listens.
+    pub(crate) fn endpoints(&self, generation: Generation) -> Vec<Endpoint> {
+        let mut all: Vec<Endpoint> = self.of(generation).filter_map(|(_, socket)| socket.endpoint).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// Whether another generation listens somewhere that `endpoint` overlaps.
+    pub(crate) fn is_shared(&self, generation: Generation, endpoint: &Endpoint) -> bool {
+        self.sockets.values().any(|s| s.generation != generation && s.endpoint.is_some_and(|other| other.overlaps(endpoint)))
+    }
+
+    /// A socket that waits for the next generation at this address.
+    pub(crate) fn held_at(&self, endpoint: &Endpoint) -> Option<SocketId> {
+        self.of(HELD).find(|(_, socket)| socket.endpoint.as_ref() == Some(endpoint)).map(|(id, _)| id)
+    }
+
+    /// The endpoint that this socket would listen on now; `None` while it is not bound to a port.
+    pub(crate) fn endpoint_of(fd: BorrowedFd<'_>) -> Option<Endpoint> {
+        let address = sockets::local_address(fd).ok()??;
+        let v6_only = address.is_ipv6() && sockets::is_v6_only(fd);
+        let endpoint = Endpoint { address, v6_only, interface: sockets::interface(fd) };
+        (address.port() != 0).then_some(endpoint)
+    }
+
+    /// Makes a kept socket listen as a member of its group. `steers`: new connections shall go to its generation.
+    pub(crate) fn listen(&mut self, id: SocketId, backlog: i32, steers: bool) -> io::Result<()> {
+        let invalid = || io::Error::from_raw_os_error(22);
+        let socket = self.sockets.get(&id).ok_or_else(invalid)?;
+        let generation = socket.generation;
+        if socket.endpoint.is_some() {
+            return sockets::listen(socket.fd.as_fd(), backlog);
+        }
+        let endpoint = Self::endpoint_of(socket.fd.as_fd()).ok_or_else(invalid)?;
+        sockets::share_port(socket.fd.as_fd())?;
+        let group = self.groups.entry(endpoint).or_insert_with(Group::new);
+        if let Some(first) = group.members().first() {
+            // Only sockets of one user share a group: the newcomer gets the user of those that are there.
+            let there = self.sockets.get(&first.id).and_then(|s| sockets::inode_and_owner(s.fd.as_fd()).ok());
+            let here = sockets::inode_and_owner(socket.fd.as_fd()).ok();
+            if let (Some((_, there)), Some((_, here))) = (there, here)
+                && there != here
+            {
+                sockets::give_to(socket.fd.as_fd(), there)?;
+            }
+        } else {
+            // Pinned before it exists: a second member would take half of the connections at its `listen` otherwise.
+            let mut alone = Group::new();
+            alone.listened(id, generation);
+            alone.set_target(generation);
+            if let Some(route) = alone.route() {
+                reuseport::steer(socket.fd.as_fd(), &route.program(None))?;
+            }
+        }
+        sockets::listen(socket.fd.as_fd(), backlog)?;
+        let group = self.groups.entry(endpoint).or_insert_with(Group::new);
+        let first = group.members().is_empty();
+        group.listened(id, generation);
+        if let Some(socket) = self.sockets.get_mut(&id) {
+            socket.endpoint = Some(endpoint);
+        }
+        if first || steers {
+            self.steer(&endpoint, generation)?;
+        }
+        Ok(())
+    }
+
+    /// Sends new connections at `endpoint` to `generation`.
+    fn steer(&mut self, endpoint: &Endpoint, generation: Generation) -> io::Result<()> {
+        let Some(group) = self.groups.get_mut(endpoint) else { return Ok(()) };
+        group.set_target(generation);
+        self.attach(endpoint, None)
+    }
+
+    fn attach(&self, endpoint: &Endpoint, probe: Option<(u16, u32)>) -> io::Result<()> {
+        let Some(group) = self.groups.get(endpoint) else { return Ok(()) };
+        let member = group.members().first().and_then(|member| self.sockets.get(&member.id));
+        match (member, group.route()) {
+            (Some(member), Some(route)) => reuseport::steer(member.fd.as_fd(), &route.program(probe)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The switch: new connections at every address where `generation` listens go to it. Others' sockets that it covers
+    /// without sharing a group are hidden from new connections.
+    pub(crate) fn target(&mut self, generation: Generation) -> io::Result<()> {
+        let endpoints = self.endpoints(generation);
+        for endpoint in &endpoints {
+            self.steer(endpoint, generation)?;
+        }
+        for (id, endpoint, hide) in self.visibility(generation, &endpoints) {
+            let Some(socket) = self.sockets.get_mut(&id) else { continue };
+            sockets::set_interface(socket.fd.as_fd(), if hide { NOWHERE } else { endpoint.interface })?;
+            socket.hidden = hide;
+        }
+        Ok(())
+    }
+
+    fn visibility(&self, generation: Generation, endpoints: &[Endpoint]) -> Vec<(SocketId, Endpoint, bool)> {
+        let wanted = |socket: &Socket| {
+            let endpoint = socket.endpoint?;
+            let covered = endpoints.iter().any(|wide| *wide != endpoint && wide.covers(&endpoint));
+            let hide = socket.generation != generation && covered && !endpoints.contains(&endpoint);
+            (hide != socket.hidden).then_some((endpoint, hide))
+        };
+        self.sockets.iter().filter_map(|(id, socket)| wanted(socket).map(|(endpoint, hide)| (*id, endpoint, hide))).collect()
+    }
+
+    /// Whether new connections at `endpoint` go to `generation`.
+    pub(crate) fn is_target(&self, endpoint: &Endpoint, generation: Generation) -> bool {
+        self.groups.get(endpoint).and_then(Group::target) == Some(generation)
+    }
+
+    /// Lets connections from source port `port` reach `generation` at `endpoint` whatever the others do; `None` ends it.
+    pub(crate) fn probe(&self, endpoint: &Endpoint, generation: Generation, port: Option<u16>) -> io::Result<()> {
+        let index = self.groups.get(endpoint).and_then(|group| group.indices_of(generation).first().copied());
+        self.attach(endpoint, port.zip(index))
+    }
+
+    /// How many connections wait in the accept queues of `generation`.
+    pub(crate) fn waiting(&self, generation: Generation) -> u32 {
+        self.of(generation).filter_map(|(_, socket)| sockets::accept_queue(socket.fd.as_fd())).sum()
+    }
+
+    /// Keeps the listeners of `generation` for the next one, which is given them at its `bind`.
+    pub(crate) fn hold(&mut self, generation: Generation) {
+        let ids: Vec<SocketId> = self.of(generation).filter(|(_, s)| s.endpoint.is_some()).map(|(id, _)| id).collect();
+        for id in ids {
+            self.hand_over(id, HELD);
+        }
+    }
+
+    /// Gives a socket to another generation; its place in the group stays.
+    pub(crate) fn hand_over(&mut self, id: SocketId, to: Generation) {
+        let Some(socket) = self.sockets.get_mut(&id) else { return };
+        let from = std::mem::replace(&mut socket.generation, to);
+        if let Some(group) = socket.endpoint.and_then(|endpoint| self.groups.get_mut(&endpoint)) {
+            group.reassign(id, to);
+            if group.target() == Some(from) && group.indices_of(from).is_empty() {
+                group.set_target(to);
+            }
+        }
+    }
+
+    /// Makes a socket of our own at every address of `generation` and sends new connections there: they wait in its queue
+    /// while the old generation ends. Where that is not permitted, the listener itself will be held after its end.
+    pub(crate) fn hold_in_advance(&mut self, generation: Generation) -> Vec<io::Error> {
+        let mut failed = Vec::new();
+        for endpoint in self.endpoints(generation) {
+            if let Err(error) = self.spare(generation, endpoint) {
+                failed.push(error);
+            }
+        }
+        failed
+    }
+
+    fn spare(&mut self, generation: Generation, endpoint: Endpoint) -> io::Result<()> {
+        let Some((_, model)) = self.of(generation).find(|(_, s)| s.endpoint == Some(endpoint)) else { return Ok(()) };
+        let spare = sockets::tcp_socket(sockets::family(model.fd.as_fd())?)?;
+        sockets::copy_listener_options(model.fd.as_fd(), spare.as_fd());
+        let (_, owner) = sockets::inode_and_owner(model.fd.as_fd())?;
+        if owner != sockets::inode_and_owner(spare.as_fd())?.1 {
+            sockets::give_to(spare.as_fd(), owner)?;
+        }
+        sockets::share_port(spare.as_fd())?;
+        sockets::bind(spare.as_fd(), endpoint.address)?;
+        let id = self.keep(HELD, spare, Some(endpoint.address))?;
+        self.listen(id, 4096, true)
+    }
+
+    /// Closes what is held of `generation`, group by group, so that no new connection meets a socket that goes.
+    pub(crate) fn retire(&mut self, generation: Generation) -> Vec<io::Error> {
+        let mut failed = Vec::new();
+        for endpoint in self.groups.keys().copied().collect::<Vec<_>>() {
+            let plan = self.groups.get(&endpoint).map(|group| group.close_plan(generation)).unwrap_or_default();
+            for step in plan {
+                if let Err(error) = self.perform(&endpoint, step) {
+                    failed.push(error);
+                }
+            }
+            drop(self.attach(&endpoint, None));
+        }
+        self.sockets.retain(|_, socket| socket.generation != generation);
+        self.groups.retain(|_, group| !group.members().is_empty());
+        failed
+    }
+
+    fn perform(&mut self, endpoint: &Endpoint, step: Step) -> io::Result<()> {
+        match step {
+            Step::Route(route) => {
+                let member = self.groups.get(endpoint).and_then(|group| group.members().first().map(|member| member.id));
+                let socket = member.and_then(|id| self.sockets.get(&id));
+                socket.map_or(Ok(()), |socket| reuseport::steer(socket.fd.as_fd(), &route.program(None)))
+            }
+            Step::DropNew(id) => self.sockets.get(&id).map_or(Ok(()), |socket| reuseport::drop_new(socket.fd.as_fd())),
+            Step::Close(id) => {
+                self.sockets.remove(&id);
+                if let Some(group) = self.groups.get_mut(endpoint) {
+                    group.left(id);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Closes one socket that its program does not hold any more.
+    pub(crate) fn forget(&mut self, id: SocketId) {
+        let Some(socket) = self.sockets.remove(&id) else { return };
+        drop(socket.fd);
+        let Some(endpoint) = socket.endpoint else { return };
+        let emptied = self.groups.get_mut(&endpoint).is_some_and(|group| {
+            group.left(id);
+            group.members().is_empty()
+        });
+        if emptied {
+            self.groups.remove(&endpoint);
+        } else {
+            drop(self.attach(&endpoint, None));
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Where instances are found: a socket and a lock for each name in a runtime directory, or an abstract socket where no
+//! directory can be written (a read-only container).
+
+use std::fs::{self, File};
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use adieu_linux::process::own_user;
+
+/// A name or a place that cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PlaceError {
+    /// Taken by a running instance.
+    #[error("the name {0:?} is taken by a running instance: choose another with --name, or stop that one with `adieu stop {0}`")]
+    Taken(String),
+    /// Cannot be a file name.
+    #[error("the name {0:?} cannot be used: letters, digits, dot, dash and underscore, at most 60, not beginning with a dot or dash")]
+    BadName(String),
+    /// `ADIEU_RUNTIME_DIR` is of no use.
+    #[error("the runtime directory {0} cannot be used: {1}")]
+    BadDirectory(PathBuf, io::Error),
+    /// No socket can be made.
+    #[error("cannot open a control socket: {0}")]
+    NoSocket(io::Error),
+}
+
+/// The control socket of this instance. Its files go with it.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) name: String,
+    pub(crate) listener: UnixListener,
+    files: Option<(PathBuf, PathBuf, File)>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some((socket, lock, _)) = &self.files {
+            drop(fs::remove_file(socket));
+            drop(fs::remove_file(lock));
+        }
+    }
+}
+
+/// The directories that are looked at, in order.
+fn directories() -> Vec<PathBuf> {
+    if let Some(explicit) = std::env::var_os("ADIEU_RUNTIME_DIR") {
+        return vec![explicit.into()];
+    }
+    let user = std::env::var_os("XDG_RUNTIME_DIR").map(|directory| PathBuf::from(directory).join("adieu"));
+    [Some(PathBuf::from("/run/adieu")), user].into_iter().flatten().collect()
+}
+
+fn abstract_name(name: &str, user: u32) -> io::Result<SocketAddr> {
+    SocketAddr::from_abstract_name(format!("adieu/{user}/{name}"))
+}
+
+fn check_name(name: &str) -> Result<(), PlaceError> {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let good = !name.is_empty() && name.len() <= 60 && name.bytes().all(fits) && !name.starts_with(['.', '-']);
+    if good { Ok(()) } else { Err(PlaceError::BadName(name.to_owned())) }
+}
+
+impl Place {
+    /// Takes `wanted`, or the first free of `base`, `base-2`, `base-3`, ...
+    pub(crate) fn take(wanted: Option<&str>, base: &str) -> Result<Self, PlaceError> {
+        if let Some(name) = wanted {
+            check_name(name)?;
+            return Self::take_one(name)?.ok_or_else(|| PlaceError::Taken(name.to_owned()));
+        }
+        let fits = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_') { c } else { '_' };
+        let base: String = base.chars().map(fits).take(50).collect();
+        let base = base.trim_start_matches(['.', '-']);
+        let base = if base.is_empty() { "program" } else { base };
+        for number in 1..10_000 {
+            let name = if number == 1 { base.to_owned() } else { format!("{base}-{number}") };
+            if let Some(place) = Self::take_one(&name)? {
+                return Ok(place);
+            }
+        }
+        Err(PlaceError::Taken(base.to_owned()))
+    }
+
+    /// `None` when the name is taken.
+    fn take_one(name: &str) -> Result<Option<Self>, PlaceError> {
+        let explicit = std::env::var_os("ADIEU_RUNTIME_DIR").is_some();
+        for directory in directories() {
+            match Self::take_in(&directory, name) {
+                Ok(place) => return Ok(place),
+                Err(error) if explicit => return Err(PlaceError::BadDirectory(directory, error)),
+                Err(_) => {}
+            }
+        }
+        match abstract_name(name, own_user()).and_then(|address| UnixListener::bind_addr(&address)) {
+            Ok(listener) => {
+                listener.set_nonblocking(true).map_err(PlaceError::NoSocket)?;
+                Ok(Some(Self { name: name.to_owned(), listener, files: None }))
+            }
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
+            Err(error) => Err(PlaceError::NoSocket(error)),
+        }
+    }
+
+    fn take_in(directory: &Path, name: &str) -> io::Result<Option<Self>> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        let (socket, lock) = (directory.join(format!("{name}.sock")), directory.join(format!("{name}.lock")));
+        let file = File::options().create(true).truncate(false).write(true).open(&lock)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(fs::TryLockError::Error(error)) => return Err(error),
+        }
+        // The lock is ours, so whoever left a socket here is gone.
+        match fs::remove_file(&socket) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&socket)?;
+        listener.set_nonblocking(true)?;
+        fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
+        Ok(Some(Self { name: name.to_owned(), listener, files: Some((socket, lock, file)) }))
+    }
+}
+
+/// Connects to the instance `name`.
+///
+/// # Errors
+/// `NotFound` when there is no such instance; `PermissionDenied` when it belongs to another user.
+pub fn connect(name: &str) -> io::Result<UnixStream> {
+    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no instance named {name:?} is running"));
+    check_name(name).map_err(|_| missing())?;
+    for directory in directories() {
+        match UnixStream::connect(directory.join(format!("{name}.sock"))) {
+            Ok(stream) => return Ok(stream),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            // A socket that nobody listens on was left by one that was killed.
+            Err(_) => {}
+        }
+    }
+    let users = if own_user() == 0 { abstract_users(name) } else { vec![own_user()] };
+    for user in users {
+        if let Ok(stream) = abstract_name(name, user).and_then(|address| UnixStream::connect_addr(&address)) {
+            return Ok(stream);
+        }
+    }
+    Err(missing())
+}
+
+/// The users with an abstract socket of that name.
+fn abstract_users(name: &str) -> Vec<u32> {
+    abstract_instances().into_iter().filter(|(_, there)| there == name).map(|(user, _)| user).collect()
+}
+
+fn abstract_instances() -> Vec<(u32, String)> {
+    let text = fs::read_to_string("/proc/net/unix").unwrap_or_default();
+    let parse = |line: &str| {
+        let (user, name) = line.rsplit_once(" @adieu/")?.1.split_once('/')?;
+        Some((user.parse().ok()?, name.to_owned()))
+    };
+    let mut found: Vec<(u32, String)> = text.lines().filter_map(parse).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The names of all instances that can be asked.
+#[must_use]
+pub fn names() -> Vec<String> {
+    let mut names = Vec::new();
+    for directory in directories() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let is_socket = path.extension().is_some_and(|extension| extension == "sock");
+            if is_socket && UnixStream::connect(&path).is_ok() {
+                names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+            }
+        }
+    }
+    let own = own_user();
+    names.extend(abstract_instances().into_iter().filter(|(user, _)| own == 0 || *user == own).map(|(_, name)| name));
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_could_leave_the_directory_are_refused() {
+        for bad in ["", "../x", "a/b", ".hidden", "-x", "a b", "ä", &"x".repeat(61)] {
+            assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+        assert!(check_name("web-2.api_x").is_ok());
+    }
+
+    #[test]
+    fn a_name_is_taken_once_and_free_again_after_its_holder() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let first = Place::take_in(directory.path(), "x").expect("io").expect("free");
+        assert!(Place::take_in(directory.path(), "x").expect("io").is_none());
+        drop(first);
+        // A stale socket, as a killed instance leaves it.
+        drop(UnixListener::bind(directory.path().join("x.sock")).expect("bind"));
+        assert!(Place::take_in(directory.path(), "x").expect("io").is_some());
+    }
+}

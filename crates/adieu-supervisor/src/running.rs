@@ -1,0 +1,106 @@
+//! One generation at work: its processes, channels and descriptors.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+
+use adieu_core::Timestamp;
+use adieu_core::group::SocketId;
+use adieu_core::outcome::Outcome;
+use adieu_core::signal::Signal;
+use adieu_core::switch::Generation;
+use adieu_linux::pidfd::Pidfd;
+use adieu_linux::process;
+use adieu_linux::seccomp::{Call, Listener};
+
+use crate::launch::Spec;
+use crate::relay::{Relay, Tail};
+
+/// Who is the parent of the main process and of the generation's orphans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Root {
+    /// A keeper with this pid.
+    Keeper(i32),
+    /// The supervisor itself.
+    Direct,
+}
+
+/// A `listen` that waits for its generation to be ready, because it would take the serving one's traffic at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WaitingListen {
+    pub(crate) call: Call,
+    pub(crate) socket: SocketId,
+    pub(crate) backlog: i32,
+}
+
+/// One generation.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) generation: Generation,
+    pub(crate) spec: Spec,
+    pub(crate) root: Root,
+    pub(crate) channel: Option<OwnedFd>,
+    /// Main process; 0 until its pid is known.
+    pub(crate) main: i32,
+    pub(crate) pidfd: Option<Pidfd>,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) started: Timestamp,
+    pub(crate) listener: Option<Listener>,
+    /// Its socket calls cannot be seen.
+    pub(crate) unseen: bool,
+    pub(crate) notify: Option<UnixDatagram>,
+    /// It has sent READY=1.
+    pub(crate) said_ready: bool,
+    pub(crate) relays: Vec<Relay>,
+    pub(crate) tail: Tail,
+    /// Listener options that were set on sockets which cannot be duplicated, by inode: level, name, value.
+    pub(crate) options: HashMap<u64, Vec<(i32, i32, Vec<u8>)>>,
+    pub(crate) waiting_listens: Vec<WaitingListen>,
+    /// The memory cgroup's count of kills when it was last looked at.
+    pub(crate) oom: Option<(PathBuf, u64)>,
+    /// Why it could not be executed.
+    pub(crate) exec_failed: Option<i32>,
+}
+
+impl Running {
+    pub(crate) fn is_alive(&self) -> bool {
+        self.outcome.is_none() && self.main != 0
+    }
+
+    /// Sends `signal` to the main process; a stopped one is continued, or it would never see it.
+    pub(crate) fn signal_main(&self, signal: Signal) -> std::io::Result<()> {
+        let Some(main) = &self.pidfd else { return Ok(()) };
+        main.send(signal)?;
+        if process::stat(self.main).is_ok_and(|stat| stat.state == 'T') && signal != Signal::STOP && signal != Signal::TSTP {
+            main.send(Signal::CONT)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel has killed for memory in its cgroup since the last look.
+    pub(crate) fn was_oom_killed(&self) -> bool {
+        self.oom.as_ref().is_some_and(|(place, before)| process::oom_kills_in(place).is_some_and(|now| now > *before))
+    }
+
+    /// Notes the memory cgroup: the program may have been moved since.
+    pub(crate) fn look_at_memory(&mut self) {
+        if self.is_alive() {
+            let found = process::oom_kills(self.main);
+            if self.oom.as_ref().map(|(place, _)| place) != found.as_ref().map(|(place, _)| place) {
+                self.oom = found;
+            }
+        }
+    }
+}
+
+/// Sends `signal` to each of `pids`, race-free; those that are gone already do not count.
+pub(crate) fn signal_each(pids: &[i32], signal: Signal) {
+    for pid in pids {
+        let Ok(target) = Pidfd::open(*pid) else { continue };
+        drop(target.send(signal));
+        if signal != Signal::KILL && process::stat(*pid).is_ok_and(|stat| stat.state == 'T') {
+            drop(target.send(Signal::CONT));
+        }
+    }
+}

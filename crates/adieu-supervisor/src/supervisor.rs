@@ -1,0 +1,349 @@
+//! The supervisor: one thread, one poll loop. Collect what happened, tell the machine, do what it says.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+
+use adieu_core::Timestamp;
+use adieu_core::outcome::{Cause, Outcome};
+use adieu_core::signal::Signal;
+use adieu_core::switch::{self, Action, Event, Generation, Phase, Switch};
+use adieu_core::timeline::{Timeline, What};
+use adieu_linux::signals::SignalFd;
+use adieu_linux::{clock, process};
+
+use crate::control::Client;
+use crate::drain::{OwedWatch, QueueWatch};
+use crate::groups::Groups;
+use crate::hooks::HookRun;
+use crate::launch::Spec;
+use crate::log::Log;
+use crate::options::{Options, Sockets};
+use crate::place::Place;
+use crate::ready::Probe;
+use crate::running::{Root, Running, signal_each};
+use crate::terminal::Terminal;
+use crate::upstream::Upstream;
+
+const TIMELINE_ENTRIES: usize = 4096;
+
+/// Everything that one run knows.
+#[derive(Debug)]
+pub(crate) struct Supervisor {
+    pub(crate) options: Options,
+    pub(crate) name: String,
+    pub(crate) instance_id: String,
+    pub(crate) directory: Option<PathBuf>,
+    pub(crate) started: Timestamp,
+    pub(crate) log: Log,
+    pub(crate) switch: Switch,
+    pub(crate) timeline: Timeline,
+    pub(crate) signals: SignalFd,
+    pub(crate) ignored_hangup: bool,
+    pub(crate) terminal: Option<Terminal>,
+    pub(crate) place: Option<Place>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) upstream: Upstream,
+    pub(crate) running: BTreeMap<Generation, Running>,
+    pub(crate) groups: Groups,
+    /// Sockets that we were started with (LISTEN_FDS); every generation gets them.
+    pub(crate) inherited: crate::passed::Inherited,
+    /// The command in force, and those that reloads have asked for.
+    pub(crate) spec: Spec,
+    pub(crate) asked: HashMap<switch::Request, Spec>,
+    pub(crate) next_request: switch::Request,
+    pub(crate) probe: Option<Probe>,
+    pub(crate) queue_watches: Vec<QueueWatch>,
+    pub(crate) owed_watches: Vec<OwedWatch>,
+    pub(crate) hooks: Vec<HookRun>,
+    pub(crate) notes: Vec<String>,
+    noted: HashSet<String>,
+    pub(crate) stop_signal: Signal,
+    /// A generation has sent READY=1: those after it will be waited for to do so too.
+    pub(crate) must_say_ready: bool,
+    /// Whether `pidfd_getfd` works here; decided at the first keeper.
+    pub(crate) may_duplicate: Option<bool>,
+    pub(crate) launch_failure: Option<String>,
+    pub(crate) launch_code: Option<i32>,
+    pub(crate) last_end: Option<Signal>,
+    pub(crate) exit: Option<i32>,
+    pub(crate) next_look: Timestamp,
+}
+
+impl Supervisor {
+    pub(crate) fn new(options: Options, place: Option<Place>, name: String, signals: SignalFd, ignored_hangup: bool) -> Self {
+        let now = clock::now();
+        let policy = switch::Policy {
+            grace: options.grace,
+            drain_timeout: options.drain_timeout(),
+            settle: options.settle,
+            linger: options.linger,
+            ready_timeout: options.ready_timeout,
+            // A plain init knows nothing of sockets: two at once would fight over them.
+            overlap: options.overlap && options.sockets != Sockets::Off,
+            restart: options.restart,
+            pre_stop: options.pre_stop.is_some(),
+        };
+        let spec = Spec { command: options.command.clone(), environment: BTreeMap::new() };
+        Self {
+            log: Log::new(options.json_log, &name),
+            instance_id: format!("{name}-{}-{}", process::own_pid(), clock::wall().as_secs()),
+            name,
+            directory: crate::launch::working_directory(),
+            started: now,
+            switch: Switch::new(policy),
+            timeline: Timeline::new(TIMELINE_ENTRIES),
+            signals,
+            ignored_hangup,
+            terminal: Terminal::take(),
+            place,
+            clients: Vec::new(),
+            upstream: Upstream::from_environment(),
+            running: BTreeMap::new(),
+            groups: Groups::default(),
+            inherited: crate::passed::Inherited::from_environment(),
+            spec,
+            asked: HashMap::new(),
+            next_request: 1,
+            probe: None,
+            queue_watches: Vec::new(),
+            owed_watches: Vec::new(),
+            hooks: Vec::new(),
+            notes: Vec::new(),
+            noted: HashSet::new(),
+            stop_signal: options.stop_signal.unwrap_or(Signal::TERM),
+            must_say_ready: false,
+            may_duplicate: None,
+            launch_failure: None,
+            launch_code: None,
+            last_end: None,
+            exit: None,
+            next_look: now,
+            options,
+        }
+    }
+
+    /// Runs until everything has ended; returns the exit code.
+    pub(crate) fn run(&mut self) -> i32 {
+        self.tell(Event::Start);
+        loop {
+            if let Some(code) = self.exit
+                && self.hooks.is_empty()
+            {
+                self.answer_all_at_end(code);
+                return code;
+            }
+            self.wait_and_dispatch();
+            self.advance_probe();
+            self.advance_queue_watches();
+            self.advance_owed_watches();
+            self.advance_hooks();
+            self.look_around();
+            self.keep_time();
+        }
+    }
+
+    /// Tells the machine what happened and does what it says.
+    pub(crate) fn tell(&mut self, event: Event) {
+        let now = clock::now();
+        // The timeline keeps microseconds: the machine gets the same, so that it replays exactly.
+        let now = Timestamp::from_origin(std::time::Duration::from_micros(u64::try_from(now.since_origin().as_micros()).unwrap_or(u64::MAX)));
+        self.timeline.record(now, What::Input(event));
+        self.switch.handle(now, event);
+        let mut actions = Vec::new();
+        while let Some(action) = self.switch.poll_action() {
+            self.timeline.record(now, What::Output(action));
+            actions.push(action);
+        }
+        for action in actions {
+            self.perform(action);
+        }
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Spawn(generation, request) => self.spawn(generation, request),
+            Action::Switch(generation) => self.switch_to(generation),
+            Action::Serving(generation) => self.serving(generation),
+            Action::Hold(generation) => self.hold(generation),
+            Action::WatchQueues(generation) => self.watch_queues(generation),
+            Action::WatchOwed(generation) => self.watch_owed(generation),
+            Action::RunPreStop(generation, budget) => self.run_pre_stop(generation, budget),
+            Action::AskMain(generation) => self.ask_main(generation),
+            Action::AskRest(generation) => signal_each(&self.members(generation), self.stop_signal),
+            Action::Kill(generation) => self.kill(generation),
+            Action::Retire(generation, outcome, cause) => self.retire(generation, outcome, cause),
+            Action::Progress(request, step) => self.progress(request, step),
+            Action::Exit(code) => self.finish(code),
+        }
+    }
+
+    fn switch_to(&mut self, generation: Generation) {
+        // A rollback may have been decided while the newcomer's last `listen` was held back.
+        let waiting = self.running.get_mut(&generation).map(|running| std::mem::take(&mut running.waiting_listens));
+        for waiting in waiting.into_iter().flatten() {
+            self.answer_listen(generation, waiting.call, waiting.socket, waiting.backlog);
+        }
+        match self.groups.target(generation) {
+            Ok(()) => self.tell(Event::Switched(generation)),
+            Err(error) => {
+                self.note(format!("generation {generation}: cannot send connections to it: {error}"));
+                self.tell(Event::SwitchFailed(generation));
+            }
+        }
+    }
+
+    fn serving(&mut self, generation: Generation) {
+        if let Some(terminal) = &self.terminal
+            && let Some(running) = self.running.get(&generation)
+        {
+            terminal.give_to(running.main);
+        }
+        if let Some(running) = self.running.get_mut(&generation) {
+            self.must_say_ready |= running.said_ready;
+            running.look_at_memory();
+        }
+        self.upstream.ready();
+        // What was kept for this generation and not taken: it does not listen there any more.
+        self.close_held();
+    }
+
+    fn close_held(&mut self) {
+        for error in self.groups.retire(crate::groups::HELD) {
+            self.note(format!("closing a held socket: {error}"));
+        }
+    }
+
+    fn hold(&mut self, generation: Generation) {
+        let alive = self.running.get(&generation).is_some_and(Running::is_alive);
+        if alive && self.switch.serving() == Some(generation) {
+            for error in self.groups.hold_in_advance(generation) {
+                self.note_once(format!("cannot open a socket to hold new connections in ({error}): the program's own is held after its end"));
+            }
+        } else if let Some(heir) = self.switch.serving().filter(|heir| *heir != generation) {
+            // The newcomer may listen already: then it gets what comes from now on.
+            drop(self.groups.target(heir));
+            self.groups.hold(generation);
+        } else {
+            self.groups.hold(generation);
+        }
+    }
+
+    fn ask_main(&mut self, generation: Generation) {
+        let signal = self.stop_signal;
+        if let Some(running) = self.running.get(&generation)
+            && let Err(error) = running.signal_main(signal)
+        {
+            self.note(format!("generation {generation}: cannot send {signal}: {error}"));
+        }
+    }
+
+    fn kill(&mut self, generation: Generation) {
+        let members = self.members(generation);
+        if !members.is_empty() && !self.noted.contains(&format!("killed {generation}")) {
+            self.noted.insert(format!("killed {generation}"));
+            let names: Vec<String> = members.iter().filter_map(|pid| process::stat(*pid).ok()).map(|s| format!("{} ({})", s.pid, s.comm)).collect();
+            self.note(format!("generation {generation}: the grace period is spent, killing {}", names.join(", ")));
+        }
+        signal_each(&members, Signal::KILL);
+        if self.running.get(&generation).is_some_and(|running| running.root == Root::Direct) {
+            self.check_tree(generation);
+        }
+    }
+
+    fn retire(&mut self, generation: Generation, outcome: Outcome, cause: Cause) {
+        if self.switch.starting().is_none() && self.switch.serving().is_none() && !self.switch.is_stopping() {
+            self.groups.hold(generation);
+        }
+        for error in self.groups.retire(generation) {
+            self.note(format!("generation {generation}: closing its sockets: {error}"));
+        }
+        let Some(running) = self.running.remove(&generation) else { return };
+        let cause = if outcome == Outcome::Signaled(Signal::KILL) && running.was_oom_killed() { Cause::Oom } else { cause };
+        if let Outcome::Signaled(signal) = outcome {
+            self.last_end = Some(signal);
+        }
+        if !matches!(cause, Cause::Exit) {
+            self.note(format!("generation {generation} is gone: {outcome}, cause {}", cause.name()));
+        }
+        self.run_post_stop(generation, running.main, running.started, outcome, cause);
+    }
+
+    fn finish(&mut self, code: i32) {
+        let code = self.launch_code.unwrap_or(code);
+        let mapped = self.options.map_exit.iter().find(|(from, _)| *from == code).map_or(code, |(_, to)| *to);
+        self.exit = Some(mapped);
+    }
+
+    fn answer_all_at_end(&mut self, code: i32) {
+        for client in self.clients.iter_mut().filter(|client| client.waits_for_end) {
+            client.done(adieu_core::outcome::code::DONE, Some(format!("stopped, exit code {code}")), Vec::new());
+        }
+    }
+
+    /// Begins the stop of everything; `signal` is what the program gets.
+    pub(crate) fn stop(&mut self, signal: Signal) {
+        if !self.switch.is_stopping() {
+            self.stop_signal = signal;
+            self.upstream.stopping();
+        }
+        self.tell(Event::Stop);
+    }
+
+    /// All processes of a generation, main process included, as far as they can be seen.
+    pub(crate) fn members(&self, generation: Generation) -> Vec<i32> {
+        let Some(running) = self.running.get(&generation) else { return Vec::new() };
+        match running.root {
+            Root::Keeper(keeper) => process::descendants(keeper),
+            Root::Direct => {
+                let others: HashSet<i32> = self.foreign_roots(generation).into_iter().flat_map(|root| {
+                    let mut all = process::descendants(root);
+                    all.push(root);
+                    all
+                }).collect();
+                process::descendants(process::own_pid()).into_iter().filter(|pid| !others.contains(pid)).collect()
+            }
+        }
+    }
+
+    /// Children of ours that are not of this generation: keepers and hooks.
+    fn foreign_roots(&self, generation: Generation) -> Vec<i32> {
+        let keepers = self.running.values().filter(|r| r.generation != generation).map(|r| match r.root {
+            Root::Keeper(pid) => pid,
+            Root::Direct => r.main,
+        });
+        let hooks = self.hooks.iter().filter_map(|hook| match hook.kind {
+            crate::hooks::HookKind::Process(pid) => Some(pid),
+            crate::hooks::HookKind::Http(_) => None,
+        });
+        keepers.chain(hooks).chain(self.probe.as_ref().and_then(Probe::command)).filter(|pid| *pid != 0).collect()
+    }
+
+    pub(crate) fn is_draining(&self, generation: Generation) -> bool {
+        self.switch.statuses().any(|status| status.generation == generation && status.phase == Phase::Draining)
+    }
+
+    /// Says something and keeps it in the timeline.
+    pub(crate) fn note(&mut self, text: String) {
+        let now = clock::now();
+        self.log.say(now, &text);
+        self.timeline.record(now, What::Note(text));
+    }
+
+    /// As [`Self::note`], once per text; also shown by `adieu status`.
+    pub(crate) fn note_once(&mut self, text: String) {
+        if self.noted.insert(text.clone()) {
+            if self.notes.len() < 32 {
+                self.notes.push(text.clone());
+            }
+            self.note(text);
+        }
+    }
+
+    /// Kept for `adieu status` and the timeline; not worth a line at every start.
+    pub(crate) fn quiet_note_once(&mut self, text: &str) {
+        if self.noted.insert(text.to_owned()) {
+            self.notes.push(text.to_owned());
+            self.timeline.record(clock::now(), What::Note(text.to_owned()));
+        }
+    }
+}
