@@ -140,14 +140,15 @@ pub fn parse(datagram: &[u8]) -> Result<Message, BadMessage> {
 /// # Errors
 /// [`Unwritable`] if it would not be read back as the same fields.
 pub fn format(fields: &[Field]) -> Result<Vec<u8>, Unwritable> {
-    let mut datagram = Vec::new();
+    let mut lines = Vec::new();
     for field in fields {
         let (key, value) = (field.key(), field.value());
         if !is_key(key.as_bytes()) || value.iter().any(|byte| [b'\n', 0].contains(byte)) {
             return Err(Unwritable::NotOneLine { key: key.to_owned() });
         }
-        datagram.extend([key.as_bytes(), b"=", &value, b"\n"].concat());
+        lines.push([key.as_bytes(), b"=", &value].concat());
     }
+    let datagram = lines.join(&b'\n');
     if datagram.len() > LONGEST { Err(Unwritable::TooLong) } else { Ok(datagram) }
 }
 

@@ -78,7 +78,7 @@ fn only_what_concerns_the_whole_service_is_passed_on() {
 #[test]
 fn nothing_is_written_that_would_be_read_as_something_else() {
     let status = |text: &str| Field::Status(text.to_owned());
-    assert_eq!(format(&[Field::Ready, status("up")]), Ok(b"READY=1\nSTATUS=up\n".to_vec()));
+    assert_eq!(format(&[Field::Ready, status("up")]), Ok(b"READY=1\nSTATUS=up".to_vec()));
     for field in [status("a\nMAINPID=1"), status("a\0"), Field::Other { key: "a".to_owned(), value: Vec::new() }] {
         assert!(matches!(format(&[field]), Err(Unwritable::NotOneLine { .. })));
     }
