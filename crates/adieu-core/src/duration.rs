@@ -1,6 +1,6 @@
 //! Durations as people write them: `30s`, `500ms`, `1m30s`, `1.5h`, `0`.
 //!
-//! **Invariant.** What [`format`] writes, [`parse`] reads as the same duration. A number without a unit is refused, as it
+//! **Invariant.** What [`format()`] writes, [`parse`] reads as the same duration. A number without a unit is refused, as it
 //! means seconds to some programs and milliseconds to others; only `0` is the same in all.
 
 use std::time::Duration;
