@@ -130,7 +130,7 @@ fn converse(name: &str, request: &Request, mut show: impl FnMut(&Reply)) -> i32 
     match asked {
         Ok(()) => answer,
         // The supervisor ends with what it stops; the answer may be lost with it.
-        Err(error) if *request == Request::Stop && error.kind() == ErrorKind::UnexpectedEof => code::DONE,
+        Err(error) if *request == Request::Stop {} && error.kind() == ErrorKind::UnexpectedEof => code::DONE,
         Err(error) => failed(&error),
     }
 }
@@ -162,7 +162,7 @@ pub(crate) fn status(arguments: &StatusArgs) -> i32 {
     };
     let mut all: Vec<Status> = Vec::new();
     for name in &wanted {
-        let asked = ask(name, &Request::Status, |reply| {
+        let asked = ask(name, &Request::Status {}, |reply| {
             if let Reply::Status(status) = reply {
                 all.push(status);
             }
@@ -187,7 +187,7 @@ pub(crate) fn status(arguments: &StatusArgs) -> i32 {
 
 pub(crate) fn stop(arguments: &StopArgs) -> i32 {
     let name = arguments.name.trim_start_matches('@');
-    converse(name, &Request::Stop, |_| {})
+    converse(name, &Request::Stop {}, |_| {})
 }
 
 pub(crate) fn send(arguments: &SendArgs) -> i32 {
@@ -195,7 +195,7 @@ pub(crate) fn send(arguments: &SendArgs) -> i32 {
 }
 
 pub(crate) fn timeline(arguments: &TimelineArgs) -> i32 {
-    converse(&arguments.name, &Request::Timeline, |reply| {
+    converse(&arguments.name, &Request::Timeline {}, |reply| {
         if let Reply::Timeline { entries, dropped, epoch } = reply {
             print!("{}", render::timeline(entries, *dropped, *epoch, arguments.json));
         }

@@ -40,8 +40,9 @@ fn one(generation: &GenerationStatus) -> String {
         let _ = writeln!(text, "    {}  {target}, {} waiting to be accepted", listener.endpoint, listener.queue);
     }
     let connections = generation.connections;
-    if connections.owed + connections.unknown + connections.quiet > 0 {
-        let _ = writeln!(text, "    connections: {} owed an answer, {} perhaps, {} quiet", connections.owed, connections.unknown, connections.quiet);
+    if connections.owed + connections.unknown + connections.quiet + connections.expired > 0 {
+        let (owed, unknown, quiet) = (connections.owed, connections.unknown, connections.quiet + connections.expired);
+        let _ = writeln!(text, "    connections: {owed} owed an answer, {unknown} perhaps, {quiet} quiet");
     }
     text
 }

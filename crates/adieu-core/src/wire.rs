@@ -35,16 +35,16 @@ pub enum Request {
         command: Option<Vec<String>>,
     },
     /// Say what runs.
-    Status,
+    Status {},
     /// Stop everything gracefully and answer when it is gone.
-    Stop,
+    Stop {},
     /// Send a signal to the main process of the serving generation.
     Send {
         /// Which one.
         signal: Signal,
     },
     /// Say what happened.
-    Timeline,
+    Timeline {},
 }
 
 /// When a reload is answered.
@@ -181,6 +181,8 @@ pub struct ConnectionCounts {
     pub unknown: usize,
     /// Quiet.
     pub quiet: usize,
+    /// Owed an answer, but nothing has moved for long.
+    pub expired: usize,
 }
 
 /// The line for a reply, newline included.

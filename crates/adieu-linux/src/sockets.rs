@@ -166,6 +166,25 @@ pub fn listen(socket: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// Shuts a socket down for every holder; a listener stops listening.
+///
+/// # Errors
+/// ENOTCONN when it neither listens nor is connected.
+pub fn shut_down(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes integers.
+    cvt(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) })?;
+    Ok(())
+}
+
+/// Lets connections in the queue of a listener that goes move to another one of its group (`net.ipv4.tcp_migrate_req`,
+/// `ip-sysctl.rst`), for groups that are made from now on in this network namespace.
+///
+/// # Errors
+/// EACCES or EROFS without the right; ENOENT before Linux 5.14.
+pub fn allow_migration() -> io::Result<()> {
+    std::fs::write("/proc/sys/net/ipv4/tcp_migrate_req", "1")
+}
+
 /// Takes a waiting connection out of a listening socket (non-blocking, close-on-exec).
 ///
 /// # Errors

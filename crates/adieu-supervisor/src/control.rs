@@ -130,12 +130,12 @@ impl Supervisor {
 
     fn answer(&mut self, at: usize, request: Request) {
         let reply = match request {
-            Request::Status => Some(Reply::Status(self.status())),
-            Request::Timeline => {
+            Request::Status {} => Some(Reply::Status(self.status())),
+            Request::Timeline {} => {
                 let epoch = clock::wall().as_secs_f64() - clock::now().since_origin().as_secs_f64();
                 Some(Reply::Timeline { entries: self.timeline.entries().cloned().collect(), dropped: self.timeline.dropped(), epoch })
             }
-            Request::Reload { .. } | Request::Stop | Request::Send { .. } => None,
+            Request::Reload { .. } | Request::Stop {} | Request::Send { .. } => None,
         };
         let Some(client) = self.clients.get_mut(at) else { return };
         if let Some(reply) = reply {
@@ -149,7 +149,7 @@ impl Supervisor {
                 client.reload = Some((id, wait));
                 self.ask_reload(set, unset, command);
             }
-            Request::Stop => {
+            Request::Stop {} => {
                 client.waits_for_end = true;
                 self.stop(self.options.stop_signal.unwrap_or(adieu_core::signal::Signal::TERM));
             }
@@ -162,7 +162,7 @@ impl Supervisor {
                     None => client.done(code::NO_TARGET, Some("no generation serves now".to_owned()), Vec::new()),
                 }
             }
-            Request::Status | Request::Timeline => {}
+            Request::Status {} | Request::Timeline {} => {}
         }
     }
 

@@ -31,7 +31,6 @@ pub(crate) struct OwedWatch {
     pub(crate) next: Timestamp,
     ports: Vec<u16>,
     ledger: Ledger,
-    counts: (usize, usize),
 }
 
 impl Supervisor {
@@ -89,7 +88,7 @@ impl Supervisor {
         }
         let mut ledger = Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
         ledger.restrict(cookies);
-        self.owed_watches.push(OwedWatch { generation, next: clock::now(), ports, ledger, counts: (0, 0) });
+        self.owed_watches.push(OwedWatch { generation, next: clock::now(), ports, ledger });
     }
 
     /// The inodes of all sockets that processes of `generation` hold; `None` where they may not be read.
@@ -115,7 +114,6 @@ impl Supervisor {
             let samples: Vec<Sample> = watch.ports.iter().flat_map(|port| samples(*port)).collect();
             watch.ledger.handle_samples(now, &samples);
             let counts = watch.ledger.counts();
-            watch.counts = (counts.owed, counts.unknown);
             if watch.ledger.is_drained() {
                 self.tell(Event::Drained(watch.generation));
             } else if self.running.get(&watch.generation).is_some_and(|r| r.is_alive()) && self.is_draining(watch.generation) {
@@ -145,7 +143,7 @@ impl Supervisor {
         ledger.restrict(cookies);
         ledger.handle_samples(clock::now(), &all);
         let counts = ledger.counts();
-        ConnectionCounts { owed: counts.owed, unknown: counts.unknown, quiet: counts.quiet }
+        ConnectionCounts { owed: counts.owed, unknown: counts.unknown, quiet: counts.quiet, expired: counts.expired }
     }
 }
 

@@ -234,19 +234,16 @@ impl Groups {
         self.listen(id, 4096, true)
     }
 
-    /// Closes what is held of `generation`, group by group, so that no new connection meets a socket that goes.
+    /// Closes what is held of `generation`, group by group, so that no new connection meets a socket that goes. Where a step
+    /// fails, the rest of that group stays as it is: nothing is sent there any more, and closing could lose connections.
     pub(crate) fn retire(&mut self, generation: Generation) -> Vec<io::Error> {
         let mut failed = Vec::new();
         for endpoint in self.groups.keys().copied().collect::<Vec<_>>() {
             let plan = self.groups.get(&endpoint).map(|group| group.close_plan(generation)).unwrap_or_default();
-            for step in plan {
-                if let Err(error) = self.perform(&endpoint, step) {
-                    failed.push(error);
-                }
-            }
-            drop(self.attach(&endpoint, None));
+            let performed = plan.into_iter().try_for_each(|step| self.perform(&endpoint, step));
+            failed.extend(performed.err());
         }
-        self.sockets.retain(|_, socket| socket.generation != generation);
+        self.sockets.retain(|_, socket| socket.generation != generation || socket.endpoint.is_some());
         self.groups.retain(|_, group| !group.members().is_empty());
         failed
     }
@@ -260,7 +257,10 @@ impl Groups {
             }
             Step::DropNew(id) => self.sockets.get(&id).map_or(Ok(()), |socket| reuseport::drop_new(socket.fd.as_fd())),
             Step::Close(id) => {
-                self.sockets.remove(&id);
+                // Whoever else may hold it: out of the group it goes now.
+                if let Some(socket) = self.sockets.remove(&id) {
+                    drop(sockets::shut_down(socket.fd.as_fd()));
+                }
                 if let Some(group) = self.groups.get_mut(endpoint) {
                     group.left(id);
                 }

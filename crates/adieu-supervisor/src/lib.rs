@@ -65,6 +65,10 @@ pub fn run(options: Options) -> Result<i32, RunError> {
     let signals = SignalFd::block_all().map_err(|error| RunError::System("read signals", error))?;
     wait::become_subreaper().map_err(|error| RunError::System("become the reaper of orphans", error))?;
     let base = Path::new(&program).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    if options.sockets != options::Sockets::Off {
+        // A second net under the switch, where we may; it does without.
+        drop(adieu_linux::sockets::allow_migration());
+    }
     let place = place::Place::take(options.name.as_deref(), &base)?;
     let name = place.name.clone();
     let mut supervisor = Supervisor::new(options, Some(place), name, signals, ignored_hangup);
