@@ -112,50 +112,30 @@ impl Report {
 }
 
 impl Program {
-    /// Forks and executes the program in the child; returns the child's pid at once. What went wrong after the fork
-    /// arrives as a [`Report`], and the child then ends with 126 or 127.
+    /// Starts the program in a child; returns the child's pid once it has been executed or has ended. What went wrong on
+    /// the way arrives as a [`Report`], and the child then ends with 126 or 127.
+    ///
+    /// The child borrows our memory until it executes, as `vfork(2)` does: nothing is copied, so the cost does not grow with
+    /// this process.
     ///
     /// # Errors
-    /// As [`fork`].
+    /// EAGAIN at a process limit; ENOMEM.
     pub fn spawn(&self) -> io::Result<i32> {
-        match fork()? {
-            Fork::Parent(pid) => {
-                // Both sides do it: whoever comes first, the group exists before anybody signals it.
-                // SAFETY: takes integers; EACCES after the child's exec is expected.
-                let _ = cvt(unsafe { libc::setpgid(pid, pid) });
-                Ok(pid)
-            }
-            Fork::Child => self.become_program(),
+        const STACK: usize = 256 * 1024;
+        extern "C" fn child(prepared: *mut libc::c_void) -> i32 {
+            // SAFETY: the pointer is to `prepared` below, whose owner waits (CLONE_VFORK) until this child has gone, and
+            // touches it no more before that.
+            unsafe { &mut *prepared.cast::<Prepared<'_>>() }.become_program()
         }
-    }
-
-    fn become_program(&self) -> ! {
-        // SAFETY: takes integers only.
-        let _ = cvt(unsafe { libc::setpgid(0, 0) });
-        if let Some(terminal) = &self.terminal {
-            let _ = tty::set_foreground(terminal.as_fd(), std::process::id() as i32);
-        }
-        let _ = wait::set_parent_death_signal(self.death_signal);
-        let reports = self.place_descriptors();
-        // Nobody listens only when the supervisor is gone; then there is nobody to tell.
-        let report = |report: Report, fd: Option<BorrowedFd<'_>>| drop(fdpass::send(reports.as_fd(), &report.encode(), fd));
-        if let Some(directory) = &self.directory {
-            // SAFETY: a NUL-terminated string that outlives the call.
-            if let Err(error) = cvt(unsafe { libc::chdir(directory.as_ptr()) }) {
-                report(Report::DirectoryFailed(errno_of(&error)), None);
-                exit_now(126);
-            }
-        }
-        if let Some(options) = self.watch {
-            match seccomp::watch_self(options) {
-                Ok((fd, no_new_privs)) => report(Report::Watching(no_new_privs), Some(fd.as_fd())),
-                Err(error) => report(Report::WatchRefused(errno_of(&error)), None),
-            }
-        }
-        signals::reset_for_child(self.keep_ignoring);
-        let errno = self.execute();
-        report(Report::ExecFailed(errno), None);
-        exit_now(if errno == libc::ENOENT { 127 } else { 126 })
+        let mut prepared = Prepared::new(self);
+        let mut stack = vec![0u128; STACK / size_of::<u128>()];
+        let top = stack.as_mut_ptr_range().end;
+        let prepared = (&raw mut prepared).cast();
+        // SAFETY: the stack is ours, aligned to 16, and outlives the child's use of it: with CLONE_VFORK we go on only when
+        // the child has executed or ended. The child changes nothing of ours but memory that it allocates itself; all
+        // signals are blocked in both, so no handler can run on shared memory.
+        let pid = cvt(unsafe { libc::clone(child, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, prepared) })?;
+        Ok(pid)
     }
 
     /// Puts standard output and the passed descriptors in place; returns the report socket, which must not be in their way.
@@ -178,30 +158,95 @@ impl Program {
         reports
     }
 
-    fn execute(&self) -> i32 {
-        let pid = CString::new(format!("LISTEN_PID={}", std::process::id())).unwrap_or_default();
-        let environment: Vec<*const libc::c_char> = self
-            .environment
-            .iter()
-            .map(|entry| if entry.as_bytes() == b"LISTEN_PID=" { pid.as_ptr() } else { entry.as_ptr() })
-            .chain([std::ptr::null()])
-            .collect();
-        let pointers = |list: &[&CString]| -> Vec<*const libc::c_char> {
-            list.iter().map(|entry| entry.as_ptr()).chain([std::ptr::null()]).collect()
+}
+
+/// What the child needs, made before the fork: between fork and exec it allocates nothing that it would leave behind.
+struct Prepared<'a> {
+    program: &'a Program,
+    arguments: Vec<*const libc::c_char>,
+    /// For a script without an interpreter line, as execvp(3) runs it.
+    shell_arguments: Vec<*const libc::c_char>,
+    environment: Vec<*const libc::c_char>,
+    /// `LISTEN_PID=` and room for the digits and a NUL; the environment points to it.
+    listen_pid: Box<[u8; 32]>,
+}
+
+const LISTEN_PID: &[u8] = b"LISTEN_PID=";
+
+impl<'a> Prepared<'a> {
+    fn new(program: &'a Program) -> Self {
+        let mut listen_pid = Box::new([0; 32]);
+        if let Some(start) = listen_pid.get_mut(..LISTEN_PID.len()) {
+            start.copy_from_slice(LISTEN_PID);
+        }
+        let entry = |entry: &CString| {
+            if entry.as_bytes() == LISTEN_PID { listen_pid.as_ptr().cast() } else { entry.as_ptr() }
         };
-        let arguments = pointers(&self.arguments.iter().collect::<Vec<_>>());
+        let end = [std::ptr::null()];
+        let arguments = program.arguments.iter().map(|argument| argument.as_ptr());
+        let shell = [c"/bin/sh".as_ptr(), program.path.as_ptr()].into_iter().chain(arguments.clone().skip(1));
+        Self {
+            program,
+            arguments: arguments.chain(end).collect(),
+            shell_arguments: shell.chain(end).collect(),
+            environment: program.environment.iter().map(entry).chain(end).collect(),
+            listen_pid,
+        }
+    }
+
+    fn become_program(&mut self) -> ! {
+        // SAFETY: takes integers only.
+        let _ = cvt(unsafe { libc::setpgid(0, 0) });
+        if let Some(terminal) = &self.program.terminal {
+            let _ = tty::set_foreground(terminal.as_fd(), std::process::id() as i32);
+        }
+        let _ = wait::set_parent_death_signal(self.program.death_signal);
+        let reports = self.program.place_descriptors();
+        // Nobody listens only when the supervisor is gone; then there is nobody to tell.
+        let report = |report: Report, fd: Option<BorrowedFd<'_>>| drop(fdpass::send(reports.as_fd(), &report.encode(), fd));
+        if let Some(directory) = &self.program.directory {
+            // SAFETY: a NUL-terminated string that outlives the call.
+            if let Err(error) = cvt(unsafe { libc::chdir(directory.as_ptr()) }) {
+                report(Report::DirectoryFailed(errno_of(&error)), None);
+                exit_now(126);
+            }
+        }
+        if let Some(options) = self.program.watch {
+            match seccomp::watch_self(options) {
+                Ok((fd, no_new_privs)) => report(Report::Watching(no_new_privs), Some(fd.as_fd())),
+                Err(error) => report(Report::WatchRefused(errno_of(&error)), None),
+            }
+        }
+        signals::reset_for_child(self.program.keep_ignoring);
+        let errno = self.execute();
+        report(Report::ExecFailed(errno), None);
+        exit_now(if errno == libc::ENOENT { 127 } else { 126 })
+    }
+
+    fn execute(&mut self) -> i32 {
+        self.write_listen_pid();
+        let path = self.program.path.as_ptr();
         // SAFETY: NUL-terminated strings in NULL-terminated arrays, all alive; returns only on failure.
-        unsafe { libc::execve(self.path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+        unsafe { libc::execve(path, self.arguments.as_ptr(), self.environment.as_ptr()) };
         let errno = errno_of(&io::Error::last_os_error());
         if errno == libc::ENOEXEC {
-            // A script without an interpreter line: the shell runs it, as execvp(3) does.
-            let mut list = vec![c"/bin/sh".to_owned(), self.path.clone()];
-            list.extend(self.arguments.iter().skip(1).cloned());
-            let arguments = pointers(&list.iter().collect::<Vec<_>>());
             // SAFETY: as above.
-            unsafe { libc::execve(c"/bin/sh".as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+            unsafe { libc::execve(c"/bin/sh".as_ptr(), self.shell_arguments.as_ptr(), self.environment.as_ptr()) };
         }
         errno
+    }
+
+    fn write_listen_pid(&mut self) {
+        let mut digits = [0u8; 10];
+        let mut rest = std::process::id();
+        let mut first = digits.len();
+        while rest > 0 && first > 0 {
+            first -= 1;
+            digits[first] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
+            rest /= 10;
+        }
+        let number = &digits[first..];
+        self.listen_pid[LISTEN_PID.len()..LISTEN_PID.len() + number.len()].copy_from_slice(number);
     }
 }
 

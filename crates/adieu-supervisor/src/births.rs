@@ -87,6 +87,7 @@ impl Supervisor {
             tail: Tail::default(),
             options: std::collections::HashMap::new(),
             waiting_listens: Vec::new(),
+            // Its own cgroup is looked at while it lives; until then it is ours.
             oom: process::oom_kills(process::own_pid()),
             exec_failed: None,
         };
@@ -186,7 +187,10 @@ impl Supervisor {
                 }
                 Message::Gone => {
                     self.stop_listening_to(generation);
-                    self.keeper_lost(generation);
+                    // Without a keeper the channel belongs to the starting program: it closes when that has been executed.
+                    if self.running.get(&generation).is_some_and(|running| running.root != Root::Direct) {
+                        self.keeper_lost(generation);
+                    }
                     return;
                 }
             }
