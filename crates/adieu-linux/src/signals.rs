@@ -3,10 +3,15 @@
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::OnceLock;
 
 use adieu_core::signal::Signal;
 
 use crate::{cvt, cvt_long};
+
+/// The signals that this process ignored when it first asked; Rust's runtime had added SIGPIPE by then, so it is never empty
+/// where /proc can be read.
+static INHERITED_IGNORES: OnceLock<u64> = OnceLock::new();
 
 /// A signal that came, and from whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,16 +27,18 @@ pub struct Received {
 pub struct SignalFd(OwnedFd);
 
 impl SignalFd {
-    /// Blocks every signal in the calling thread and reads them from now on. Dispositions become the default ones first,
-    /// as an inherited "ignore" for SIGCHLD would reap children behind our back; SIGPIPE stays ignored for this process.
+    /// Blocks every signal in the calling thread and reads them from now on. SIGCHLD gets its
+    /// default disposition, as an inherited "ignore" would reap children behind our back; SIGPIPE is ignored.
     ///
     /// # Errors
     /// EMFILE, ENOMEM.
     pub fn block_all() -> io::Result<Self> {
-        for number in 1..=64 {
-            let disposition = if number == libc::SIGPIPE { libc::SIG_IGN } else { libc::SIG_DFL };
-            // SAFETY: SIG_DFL and SIG_IGN run no code of ours; EINVAL for KILL, STOP and libc's own signals is expected.
-            unsafe { libc::signal(number, disposition) };
+        INHERITED_IGNORES.get_or_init(ignored_mask);
+        // What is blocked is kept for us even where it is ignored; only an ignored SIGCHLD would reap by itself.
+        // SAFETY: SIG_DFL and SIG_IGN run no code of ours.
+        unsafe {
+            libc::signal(libc::SIGCHLD, libc::SIG_DFL);
+            libc::signal(libc::SIGPIPE, libc::SIG_IGN);
         }
         let all = full_set();
         // SAFETY: `all` is an initialized set; the old mask is not asked for.
@@ -104,11 +111,13 @@ pub fn is_ignored(signal: Signal) -> bool {
 /// Gives a child what a program expects to start with: default dispositions, an empty mask. `keep_ignoring` stays
 /// ignored (SIGHUP, under nohup).
 pub(crate) fn reset_for_child(keep_ignoring: Option<Signal>) {
-    for number in 1..=64 {
-        let ignored = keep_ignoring.is_some_and(|signal| signal.number() == number);
-        let disposition = if ignored { libc::SIG_IGN } else { libc::SIG_DFL };
-        // SAFETY: as in `block_all`.
-        unsafe { libc::signal(number, disposition) };
+    // Handlers become defaults by exec itself; what is ignored does not. Without /proc it may be any of them.
+    let inherited = INHERITED_IGNORES.get().copied().filter(|mask| *mask != 0).unwrap_or(u64::MAX);
+    let pipe = 1 << (libc::SIGPIPE - 1);
+    for number in (1..=64).filter(|number| (inherited | pipe) & (1 << (number - 1)) != 0) {
+        let keep = keep_ignoring.is_some_and(|signal| signal.number() == number);
+        // SAFETY: SIG_DFL and SIG_IGN run no code of ours; EINVAL for KILL, STOP and libc's own signals is expected.
+        unsafe { libc::signal(number, if keep { libc::SIG_IGN } else { libc::SIG_DFL }) };
     }
     let mut none = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: sigemptyset initializes the set before it is used.

@@ -275,7 +275,6 @@ impl Supervisor {
 
     /// Takes all ended children of ours.
     pub(crate) fn reap(&mut self) {
-        let mut direct = Vec::new();
         loop {
             match wait::reap(self.terminal.is_some()) {
                 Ok(Reaped::Child(pid, change)) => {
@@ -293,7 +292,7 @@ impl Supervisor {
                 Ok(Reaped::Nothing | Reaped::NoChildren) | Err(_) => break,
             }
         }
-        direct.extend(self.running.values().filter(|r| r.root == Root::Direct).map(|r| r.generation));
+        let direct: Vec<Generation> = self.running.values().filter(|r| r.root == Root::Direct).map(|r| r.generation).collect();
         for generation in direct {
             self.check_tree(generation);
         }

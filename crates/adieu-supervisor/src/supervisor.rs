@@ -200,7 +200,9 @@ impl Supervisor {
         }
         if let Some(running) = self.running.get_mut(&generation) {
             self.must_say_ready |= running.said_ready;
-            running.look_at_memory();
+            if running.root != Root::Direct {
+                running.look_at_memory();
+            }
         }
         self.upstream.ready();
         // What was kept for this generation and not taken: it does not listen there any more.
