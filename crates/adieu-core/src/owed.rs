@@ -178,6 +178,12 @@ impl Ledger {
         nothing_to_wait_for || (self.sampled_at.is_some() && self.counts.owed == 0 && self.counts.unknown == 0)
     }
 
+    /// The connections that are owed an answer, or may be, at the last sample.
+    pub fn unsettled(&self) -> impl Iterator<Item = u64> + '_ {
+        let open = |standing| matches!(standing, Standing::Owed | Standing::Unknown);
+        self.records.iter().filter(move |(_, record)| open(record.standing)).map(|(cookie, _)| *cookie)
+    }
+
     fn count(&mut self) {
         let mut counts = Counts::default();
         if self.sampled_at.is_some() {

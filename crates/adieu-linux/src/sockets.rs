@@ -185,6 +185,70 @@ pub fn allow_migration() -> io::Result<()> {
     std::fs::write("/proc/sys/net/ipv4/tcp_migrate_req", "1")
 }
 
+/// Ends our side of a connection for every holder: what was sent is delivered, then a FIN.
+///
+/// # Errors
+/// ENOTCONN.
+pub fn shut_down_writing(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes integers.
+    cvt(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) })?;
+    Ok(())
+}
+
+/// Makes a later `close` deliver what was sent, whatever the program had asked for (SO_LINGER).
+///
+/// # Errors
+/// ENOTSOCK.
+pub fn linger_off(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let off = libc::linger { l_onoff: 0, l_linger: 0 };
+    // SAFETY: struct linger is what this option takes.
+    unsafe { set_raw(socket, libc::SOL_SOCKET, libc::SO_LINGER, &off) }
+}
+
+/// How many bytes must wait before a reader is woken (SO_RCVLOWAT); setting it back to 1 wakes it if anything waits.
+///
+/// # Errors
+/// ENOTSOCK.
+pub fn set_low_water(socket: BorrowedFd<'_>, bytes: i32) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, bytes)
+}
+
+/// The number that names this socket for as long as the machine is up (SO_COOKIE), as in [`crate::diag`].
+///
+/// # Errors
+/// ENOTSOCK; ENOPROTOOPT before Linux 4.12.
+pub fn cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut value = 0u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    let into = (&raw mut value).cast();
+    // SAFETY: `value` has `length` writable bytes.
+    cvt(unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_COOKIE, into, &raw mut length) })?;
+    Ok(value)
+}
+
+/// Reads what is there without waiting, whatever the socket's O_NONBLOCK says: other holders share that flag. `peek` leaves
+/// it there.
+///
+/// # Errors
+/// EAGAIN when nothing waits; ECONNRESET.
+pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | if peek { libc::MSG_PEEK } else { 0 };
+    // SAFETY: `buffer` has that many writable bytes.
+    let got = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+    if got < 0 { Err(io::Error::last_os_error()) } else { Ok(got.unsigned_abs()) }
+}
+
+/// Writes what fits without waiting; see [`receive_now`]. Never raises SIGPIPE.
+///
+/// # Errors
+/// EAGAIN when nothing fits; EPIPE, ECONNRESET.
+pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: `bytes` are readable for their length.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent.unsigned_abs()) }
+}
+
 /// Takes a waiting connection out of a listening socket (non-blocking, close-on-exec).
 ///
 /// # Errors

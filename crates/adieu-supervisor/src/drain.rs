@@ -87,7 +87,8 @@ impl Supervisor {
             cookies.extend(all.iter().filter(|s| own.as_ref().is_none_or(|own| s.inode == 0 || own.contains(&s.inode))).map(|s| s.cookie));
         }
         let mut ledger = Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
-        ledger.restrict(cookies);
+        ledger.restrict(cookies.iter().copied());
+        self.open_lot(generation, ports.clone(), cookies);
         self.owed_watches.push(OwedWatch { generation, next: clock::now(), ports, ledger });
     }
 
@@ -114,7 +115,7 @@ impl Supervisor {
             let samples: Vec<Sample> = watch.ports.iter().flat_map(|port| samples(*port)).collect();
             watch.ledger.handle_samples(now, &samples);
             let counts = watch.ledger.counts();
-            if watch.ledger.is_drained() {
+            if watch.ledger.is_drained() || self.is_parked(&watch) {
                 self.tell(Event::Drained(watch.generation));
             } else if self.running.get(&watch.generation).is_some_and(|r| r.is_alive()) && self.is_draining(watch.generation) {
                 watch.next = watch.ledger.poll_timeout().unwrap_or(now + Duration::from_millis(10)).max(now + Duration::from_millis(1));
@@ -124,6 +125,12 @@ impl Supervisor {
                 self.note(format!("generation {generation}: stopped with {owed} connections owed an answer and {unknown} that may be"));
             }
         }
+    }
+
+    /// Whether every connection that may be owed an answer is parked between two requests.
+    fn is_parked(&self, watch: &OwedWatch) -> bool {
+        let lot = self.lots.iter().find(|lot| lot.generation == watch.generation);
+        lot.is_some_and(|lot| !lot.carries() && watch.ledger.unsettled().all(|cookie| lot.is_settled(cookie)))
     }
 
     /// Connections of one generation by class, for the status.
@@ -155,7 +162,12 @@ fn samples(port: u16) -> Vec<Sample> {
     diag::tcp_sockets(port, &ALL_STATES).unwrap_or_default().iter().map(sample).collect()
 }
 
-fn sample(socket: &diag::Socket) -> Sample {
+/// The connections at a local port that can be parked.
+pub(crate) fn established(port: u16) -> Vec<diag::Socket> {
+    diag::tcp_sockets(port, &[state::ESTABLISHED, state::CLOSE_WAIT]).unwrap_or_default()
+}
+
+pub(crate) fn sample(socket: &diag::Socket) -> Sample {
     let info = socket.info.unwrap_or_default();
     Sample {
         cookie: socket.cookie,

@@ -84,6 +84,10 @@ impl Supervisor {
             interests.push(interest);
             sources.push(Source::Other);
         }
+        for interest in self.carries.iter().flat_map(crate::carry::Carry::interests) {
+            interests.push(interest);
+            sources.push(Source::Other);
+        }
         for hook in &self.hooks {
             if let HookKind::Http(exchange) = &hook.kind {
                 interests.push((exchange.as_fd(), exchange.interest()));
@@ -128,8 +132,10 @@ impl Supervisor {
         let queues = self.queue_watches.iter().map(|watch| watch.next);
         let owed = self.owed_watches.iter().map(|watch| watch.next);
         let probe = self.probe.as_ref().map(|probe| probe.next);
+        let lots = self.lots.iter().map(|lot| lot.next);
+        let carries = (!self.lingering.is_empty() || !self.carries.is_empty()).then(|| now + Duration::from_millis(20));
         let look = self.needs_looks().then_some(self.next_look);
-        let next = self.switch.poll_timeout().into_iter().chain(hooks).chain(queues).chain(owed).chain(probe).chain(look).min();
+        let next = self.switch.poll_timeout().into_iter().chain(hooks).chain(queues).chain(owed).chain(lots).chain(carries).chain(probe).chain(look).min();
         // Rounded up to a millisecond: waking just before the moment would only turn the loop.
         next.map(|at| if at <= now { Duration::ZERO } else { (at - now).max(Duration::from_micros(200)) })
     }

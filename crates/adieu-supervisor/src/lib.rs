@@ -5,6 +5,7 @@
 
 mod births;
 mod calls;
+mod carry;
 pub mod client;
 mod control;
 mod drain;
@@ -16,6 +17,7 @@ mod keeper;
 mod launch;
 mod log;
 pub mod options;
+mod park;
 mod passed;
 mod place;
 mod ready;

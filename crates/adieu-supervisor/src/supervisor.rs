@@ -11,6 +11,7 @@ use adieu_core::timeline::{Timeline, What};
 use adieu_linux::signals::SignalFd;
 use adieu_linux::{clock, process};
 
+use crate::carry::{Carry, Lingering};
 use crate::control::Client;
 use crate::drain::{OwedWatch, QueueWatch};
 use crate::groups::Groups;
@@ -18,6 +19,7 @@ use crate::hooks::HookRun;
 use crate::launch::Spec;
 use crate::log::Log;
 use crate::options::{Options, Sockets};
+use crate::park::Lot;
 use crate::place::Place;
 use crate::ready::Probe;
 use crate::running::{Root, Running, signal_each};
@@ -54,6 +56,11 @@ pub(crate) struct Supervisor {
     pub(crate) probe: Option<Probe>,
     pub(crate) queue_watches: Vec<QueueWatch>,
     pub(crate) owed_watches: Vec<OwedWatch>,
+    /// Connections of old generations that are taken over, requests under way from them, and what is left to close.
+    pub(crate) lots: Vec<Lot>,
+    pub(crate) carries: Vec<Carry>,
+    pub(crate) carried: Vec<u64>,
+    pub(crate) lingering: Vec<Lingering>,
     pub(crate) hooks: Vec<HookRun>,
     pub(crate) notes: Vec<String>,
     noted: HashSet<String>,
@@ -107,6 +114,10 @@ impl Supervisor {
             probe: None,
             queue_watches: Vec::new(),
             owed_watches: Vec::new(),
+            lots: Vec::new(),
+            carries: Vec::new(),
+            carried: Vec::new(),
+            lingering: Vec::new(),
             hooks: Vec::new(),
             notes: Vec::new(),
             noted: HashSet::new(),
@@ -135,6 +146,8 @@ impl Supervisor {
             self.wait_and_dispatch();
             self.advance_probe();
             self.advance_queue_watches();
+            self.advance_carries();
+            self.advance_lots();
             self.advance_owed_watches();
             self.advance_hooks();
             self.look_around();

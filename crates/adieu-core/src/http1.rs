@@ -1,0 +1,133 @@
+//! Just enough of HTTP/1 (RFC 9112) to recognize a whole request and to mark it as the last of its connection.
+
+/// The longest request that is taken as a whole, in bytes, its content included.
+pub const LONGEST: usize = 48 * 1024;
+
+/// What the first bytes of a connection, or the bytes after an answer, are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begins {
+    /// A whole request of this many bytes, and nothing after it.
+    Request(usize),
+    /// The beginning of a request: more has to come.
+    Incomplete,
+    /// Something else, or a request that its program has to see itself: an upgrade, `Expect`, chunked or long content,
+    /// several requests at once.
+    Other,
+}
+
+/// Says what `bytes` begin with.
+#[must_use]
+pub fn classify(bytes: &[u8]) -> Begins {
+    if !looks_like_request(bytes) || bytes.len() > LONGEST {
+        return Begins::Other;
+    }
+    let Some(end) = find(bytes, b"\r\n\r\n").map(|at| at + 4) else { return Begins::Incomplete };
+    let mut content = 0;
+    for (name, value) in headers(bytes.get(..end).unwrap_or_default()) {
+        if is(name, "upgrade") || is(name, "expect") || is(name, "transfer-encoding") || is(name, "http2-settings") {
+            return Begins::Other;
+        }
+        if is(name, "content-length") {
+            match std::str::from_utf8(value).ok().and_then(|value| value.trim().parse::<usize>().ok()) {
+                Some(length) if length <= LONGEST => content = length,
+                _ => return Begins::Other,
+            }
+        }
+    }
+    match (end + content).cmp(&bytes.len()) {
+        std::cmp::Ordering::Equal => Begins::Request(bytes.len()),
+        std::cmp::Ordering::Greater => Begins::Incomplete,
+        std::cmp::Ordering::Less => Begins::Other,
+    }
+}
+
+/// The same request with `Connection: close` instead of whatever it said about the connection, so that its answer is the
+/// last on the connection.
+#[must_use]
+pub fn as_last(request: &[u8]) -> Vec<u8> {
+    let end = find(request, b"\r\n\r\n").map_or(request.len(), |at| at + 2);
+    let (head, rest) = request.split_at(end);
+    let mut last = Vec::with_capacity(request.len() + 20);
+    for line in head.split_inclusive(|b| *b == b'\n') {
+        let name = line.split(|b| *b == b':').next().unwrap_or_default();
+        if !(is(name, "connection") || is(name, "keep-alive") || is(name, "proxy-connection")) {
+            last.extend_from_slice(line);
+        }
+    }
+    last.extend_from_slice(b"Connection: close\r\n");
+    last.extend_from_slice(rest);
+    last
+}
+
+/// Whether the bytes so far can be the beginning of `METHOD SP /`: methods are upper-case here, as servers have them.
+fn looks_like_request(bytes: &[u8]) -> bool {
+    let method = bytes.iter().take_while(|b| b.is_ascii_uppercase()).count();
+    if method > 20 || method == 0 {
+        return false;
+    }
+    let rest = bytes.get(method..).unwrap_or_default();
+    if rest.is_empty() {
+        return true;
+    }
+    // `PRI * HTTP/2.0` is the preface of HTTP/2 and has no slash here.
+    let target = rest.first() == Some(&b' ') && rest.get(1).is_none_or(|b| *b == b'/' || *b == b'h');
+    let line = rest.iter().position(|b| *b == b'\n').and_then(|at| rest.get(..at));
+    target && line.is_none_or(|line| line.ends_with(b" HTTP/1.1\r") || line.ends_with(b" HTTP/1.0\r"))
+}
+
+fn headers(head: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    head.split(|b| *b == b'\n').skip(1).filter_map(|line| {
+        let colon = line.iter().position(|b| *b == b':')?;
+        Some((line.get(..colon)?, line.get(colon + 1..)?))
+    })
+}
+
+fn is(name: &[u8], wanted: &str) -> bool {
+    name.eq_ignore_ascii_case(wanted.as_bytes())
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_requests_and_everything_else() {
+        let table: &[(&[u8], Begins)] = &[
+            (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", Begins::Request(27)),
+            (b"POST /a HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc", Begins::Request(42)),
+            (b"POST /a HTTP/1.1\r\ncontent-length: 3\r\n\r\nab", Begins::Incomplete),
+            (b"POST /a HTTP/1.1\r\nContent-Length: x\r\n\r\n", Begins::Other),
+            (b"GET / HTTP/1.1\r\nHost:", Begins::Incomplete),
+            (b"GE", Begins::Incomplete),
+            (b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", Begins::Other),
+            (b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", Begins::Other),
+            (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", Begins::Other),
+            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", Begins::Other),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Begins::Other),
+            (b"\x16\x03\x01\x02\x00", Begins::Other),
+            (b"PING\r\n", Begins::Other),
+            (b"", Begins::Other),
+        ];
+        for (bytes, begins) in table {
+            assert_eq!(classify(bytes), *begins, "{:?}", String::from_utf8_lossy(bytes));
+        }
+    }
+
+    #[test]
+    fn every_beginning_of_a_request_is_incomplete() {
+        let request = b"POST /path HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab";
+        for end in 1..request.len() {
+            assert_eq!(classify(&request[..end]), Begins::Incomplete, "{end}");
+        }
+    }
+
+    #[test]
+    fn a_last_request_says_close_once() {
+        let last = as_last(b"GET / HTTP/1.1\r\nHost: x\r\nconnection: keep-alive\r\nKeep-Alive: 5\r\n\r\nbody");
+        assert_eq!(last, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\nbody");
+    }
+}
