@@ -41,7 +41,51 @@ pub fn classify(bytes: &[u8]) -> Begins {
     }
 }
 
-/// The same request with `Connection: close` instead of whatever it said about the connection, so that its answer is the
+/// An answer on its way through, until its head has been marked as the last of its connection: servers that are asked to
+/// close do not all say that they will.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    head: Vec<u8>,
+    passed: bool,
+}
+
+impl Answer {
+    /// Takes the next bytes from the server and returns those for the client.
+    #[must_use]
+    pub fn next(&mut self, bytes: &[u8]) -> Vec<u8> {
+        if self.passed {
+            return bytes.to_vec();
+        }
+        self.head.extend_from_slice(bytes);
+        let mut out = Vec::new();
+        while let Some(end) = find(&self.head, b"\r\n\r\n").map(|at| at + 4) {
+            let rest = self.head.split_off(end);
+            let interim = self.head.starts_with(b"HTTP/1.1 1");
+            let head = std::mem::replace(&mut self.head, rest);
+            if interim {
+                out.extend(head);
+            } else {
+                self.passed = true;
+                out.extend(as_last(&head));
+                break;
+            }
+        }
+        if self.passed || self.head.len() > LONGEST {
+            self.passed = true;
+            out.append(&mut self.head);
+        }
+        out
+    }
+
+    /// What is left when the server has closed: an answer whose head never ended goes on as it came.
+    #[must_use]
+    pub fn end(&mut self) -> Vec<u8> {
+        self.passed = true;
+        std::mem::take(&mut self.head)
+    }
+}
+
+/// The same request (or answer) with `Connection: close` instead of whatever it said about the connection, so that it is the
 /// last on the connection.
 #[must_use]
 pub fn as_last(request: &[u8]) -> Vec<u8> {
@@ -122,6 +166,19 @@ mod tests {
         let request = b"POST /path HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab";
         for end in 1..request.len() {
             assert_eq!(classify(&request[..end]), Begins::Incomplete, "{end}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_marked_wherever_it_is_cut() {
+        let whole = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nab\r\n\r\n";
+        let marked = b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nab\r\n\r\n";
+        for cut in 0..whole.len() {
+            let mut answer = Answer::default();
+            let mut out = answer.next(&whole[..cut]);
+            out.extend(answer.next(&whole[cut..]));
+            out.extend(answer.end());
+            assert_eq!(out, marked, "cut at {cut}");
         }
     }
 

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use adieu_core::Timestamp;
+use adieu_core::http1::Answer;
 use adieu_linux::poll::Readiness;
 use adieu_linux::{clock, sockets};
 
@@ -27,6 +28,7 @@ pub(crate) struct Carry {
     sent: usize,
     answer: Vec<u8>,
     answered: bool,
+    marking: Answer,
     deadline: Timestamp,
 }
 
@@ -64,7 +66,7 @@ impl Carry {
     pub(crate) fn connect(cookie: u64, client: OwnedFd, local: SocketAddr, request: Vec<u8>, deadline: Timestamp) -> Option<Self> {
         let socket = sockets::tcp_socket(if local.is_ipv4() { 2 } else { 10 }).ok()?;
         sockets::connect(socket.as_fd(), local).ok()?;
-        Some(Self { cookie, client, upstream: socket.into(), request, sent: 0, answer: Vec::new(), answered: false, deadline })
+        Some(Self { cookie, client, upstream: socket.into(), request, sent: 0, answer: Vec::new(), answered: false, marking: Answer::default(), deadline })
     }
 
     pub(crate) fn interests(&self) -> Vec<(BorrowedFd<'_>, Readiness)> {
@@ -101,7 +103,10 @@ impl Carry {
         while !self.answered && self.answer.len() < MOST_PENDING {
             let length = self.upstream.read(&mut buffer)?;
             self.answered = length == 0;
-            self.answer.extend_from_slice(buffer.get(..length).unwrap_or_default());
+            self.answer.extend(self.marking.next(buffer.get(..length).unwrap_or_default()));
+            if self.answered {
+                self.answer.extend(self.marking.end());
+            }
         }
         Ok(())
     }

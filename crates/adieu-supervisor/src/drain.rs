@@ -73,7 +73,8 @@ impl Supervisor {
         }
     }
 
-    /// The connections of a generation are those whose sockets its processes hold.
+    /// The connections of a generation are those whose sockets its processes hold: its queues are empty by now, so what nobody
+    /// holds waits in another generation's queue.
     pub(crate) fn watch_owed(&mut self, generation: Generation) {
         let ports = self.ports(generation);
         if ports.is_empty() {
@@ -84,7 +85,7 @@ impl Supervisor {
         let mut cookies = HashSet::new();
         for port in &ports {
             let all = diag::tcp_sockets(*port, &OWED_STATES).unwrap_or_default();
-            cookies.extend(all.iter().filter(|s| own.as_ref().is_none_or(|own| s.inode == 0 || own.contains(&s.inode))).map(|s| s.cookie));
+            cookies.extend(all.iter().filter(|s| own.as_ref().is_none_or(|own| own.contains(&s.inode))).map(|s| s.cookie));
         }
         let mut ledger = Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
         ledger.restrict(cookies.iter().copied());
