@@ -5,7 +5,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::servers::LEDGER;
-use crate::harness::{PATIENCE, Port, Postgres, Process, get, the_machine, wait_until_it_answers};
+use crate::harness::{
+    Adieu, Load, PATIENCE, Port, Postgres, Process, count, get, the_machine, wait_until_it_answers,
+};
+use crate::matrix::OPTIONS;
 
 const TABLE: &str = "CREATE TABLE transfer (id uuid, booking text, half text)";
 
@@ -77,4 +80,30 @@ fn a_kill_halves_what_is_not_one_transaction() {
         halves(&postgres, "careless") > 0,
         "nobody was killed between the halves"
     );
+}
+
+/// Neither kind of transfer is halved or refused by reloads: nothing in flight is cut off.
+#[test]
+fn reloads_halve_nothing() {
+    let _alone = the_machine();
+    let postgres = Postgres::start();
+    postgres.query(TABLE);
+    let environment = [("DATABASE_URL", postgres.url())];
+    let environment: Vec<(&str, &str)> = environment
+        .iter()
+        .map(|(key, value)| (*key, value.as_str()))
+        .collect();
+    let adieu = Adieu::run(LEDGER, OPTIONS, &environment, "/transfer");
+    for path in ["/transfer", "/careless"] {
+        let load = Load {
+            path,
+            reloads: count(3, 20),
+            kept: 16,
+        };
+        load.run(&adieu).assert_nothing_lost(&adieu);
+    }
+    adieu.stop();
+    wait_until_all_have_hung_up(&postgres);
+    assert_eq!(halves(&postgres, "transfer"), 0);
+    assert_eq!(halves(&postgres, "careless"), 0);
 }

@@ -6,4 +6,5 @@
 
 mod harness;
 mod ledger;
+mod matrix;
 mod servers;

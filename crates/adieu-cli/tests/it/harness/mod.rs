@@ -1,14 +1,18 @@
 //! What the tests stand on: servers, ports, processes that do not outlive their test, and a load.
 
+mod adieu;
 mod build;
 mod http;
+mod load;
 mod lock;
 mod port;
 mod postgres;
 mod process;
 pub(crate) mod servers;
 
+pub(crate) use adieu::Adieu;
 pub(crate) use http::{get, wait_until_it_answers};
+pub(crate) use load::Load;
 pub(crate) use lock::the_machine;
 pub(crate) use port::Port;
 pub(crate) use postgres::Postgres;
@@ -35,4 +39,13 @@ pub(crate) fn target() -> PathBuf {
     tmp.parent()
         .expect("cargo's directory for tests is in its build directory")
         .to_path_buf()
+}
+
+/// The ordinary count, or under `cargo xtask prove` the one that is a proof.
+pub(crate) fn count(ordinary: usize, proof: usize) -> usize {
+    if std::env::var_os("ADIEU_PROVE").is_some() {
+        proof
+    } else {
+        ordinary
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::os::unix::fs::chown;
-use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
@@ -34,11 +33,19 @@ impl Postgres {
                 .expect("root can give a directory away");
         }
         let command = |program: &str| {
-            let mut command = Command::new(programs.join(program));
-            command.current_dir(directory.path());
+            // A change of the user undoes who the process dies with; so it is said again.
+            let mut command = Command::new("setpriv");
+            command
+                .args(["--pdeathsig", "KILL"])
+                .current_dir(directory.path());
             if let Some((user, group)) = owner {
-                command.uid(user).gid(group);
+                command.args([
+                    format!("--reuid={user}"),
+                    format!("--regid={group}"),
+                    "--clear-groups".into(),
+                ]);
             }
+            command.arg("--").arg(programs.join(program));
             command
         };
         let data = directory.path().join("data");

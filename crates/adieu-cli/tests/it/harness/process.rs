@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,11 +22,26 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts the command with its output going to `<name>.log` in `directory`.
-    pub(crate) fn start(name: &str, command: &mut Command, directory: &std::path::Path) -> Self {
+    ///
+    /// It dies with the thread that started it, so a test that is killed leaves nobody behind either.
+    pub(crate) fn start(name: &str, command: &Command, directory: &Path) -> Self {
         let log = directory.join(format!("{name}.log"));
         let output = File::create(&log).expect("a test's own directory is writable");
         let errors = output.try_clone().expect("a file can be shared");
-        let child = command
+        let mut tied = Command::new("setpriv");
+        tied.args(["--pdeathsig", "KILL", "--"])
+            .arg(command.get_program())
+            .args(command.get_args());
+        for (key, value) in command.get_envs() {
+            match value {
+                Some(value) => tied.env(key, value),
+                None => tied.env_remove(key),
+            };
+        }
+        if let Some(working) = command.get_current_dir() {
+            tied.current_dir(working);
+        }
+        let child = tied
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)
