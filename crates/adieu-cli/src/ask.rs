@@ -175,7 +175,11 @@ pub(crate) fn status(arguments: &StatusArgs) -> i32 {
         }
     }
     if arguments.json {
-        let printed = if arguments.name.is_some() { serde_json::to_string_pretty(&all.first()) } else { serde_json::to_string_pretty(&all) };
+        let printed = if arguments.name.is_some() {
+            serde_json::to_string_pretty(&all.first())
+        } else {
+            serde_json::to_string_pretty(&all)
+        };
         println!("{}", printed.unwrap_or_default());
     } else if all.is_empty() {
         println!("no instance is running");

@@ -11,7 +11,14 @@ pub(crate) fn status(all: &[Status]) -> String {
     let mut text = String::new();
     for status in all {
         let uptime = seconds(status.uptime);
-        let _ = writeln!(text, "{}  (adieu pid {}, up {uptime}, sockets {}): {}", status.name, status.pid, status.sockets, status.command.join(" "));
+        let _ = writeln!(
+            text,
+            "{}  (adieu pid {}, up {uptime}, sockets {}): {}",
+            status.name,
+            status.pid,
+            status.sockets,
+            status.command.join(" ")
+        );
         for generation in &status.generations {
             text.push_str(&one(generation));
         }
@@ -56,7 +63,8 @@ pub(crate) fn timeline(entries: &[Entry], dropped: u64, epoch: f64, json: bool) 
     if json {
         for entry in entries {
             let time = wall_time(epoch, entry.at);
-            let line = serde_json::json!({ "time": time, "at": entry.at, "what": entry.what, "text": entry.what.text() });
+            let line =
+                serde_json::json!({ "time": time, "at": entry.at, "what": entry.what, "text": entry.what.text() });
             let _ = writeln!(text, "{line}");
         }
         return text;
@@ -66,7 +74,9 @@ pub(crate) fn timeline(entries: &[Entry], dropped: u64, epoch: f64, json: bool) 
     }
     let mut last = None;
     for entry in entries {
-        let Some(line) = entry.what.text() else { continue };
+        let Some(line) = entry.what.text() else {
+            continue;
+        };
         let since = last.map_or(Duration::ZERO, |last| entry.at - last);
         last = Some(entry.at);
         let _ = writeln!(text, "{}  +{:>9.3} s  {line}", clock(wall_time(epoch, entry.at)), since.as_secs_f64());

@@ -1,0 +1,7 @@
+//! Three ways to restart an ordinary server, and what each of them loses.
+
+mod acts;
+mod server;
+
+pub use acts::{DemoError, demo};
+pub use server::serve;

@@ -1,0 +1,1 @@
+//! Drills of servers that lose on purpose.
