@@ -40,7 +40,7 @@ fn a_kill_halves_what_is_not_one_transaction() {
     let port = Port::claim();
     let mut command = LEDGER.command(port.number(), directory.path());
     command.env("DATABASE_URL", postgres.url());
-    let mut server = Process::start("ledger", &mut command, directory.path());
+    let mut server = Process::start("ledger", &command, directory.path());
     wait_until_it_answers(&mut server, port.number(), "/transfer");
 
     let booked = AtomicUsize::new(0);

@@ -10,7 +10,7 @@ fn serves_and_ends(server: Server) {
     let port = Port::claim();
     let mut process = Process::start(
         server.name,
-        &mut server.command(port.number(), directory.path()),
+        &server.command(port.number(), directory.path()),
         directory.path(),
     );
     let first = wait_until_it_answers(&mut process, port.number(), "/");

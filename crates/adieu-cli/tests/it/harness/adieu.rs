@@ -38,7 +38,7 @@ impl Adieu {
         command
             .env("PORT", port.number().to_string())
             .envs(environment.iter().copied());
-        let mut process = Process::start("adieu", &mut command, directory.path());
+        let mut process = Process::start("adieu", &command, directory.path());
         wait_until_it_answers(&mut process, port.number(), path);
         Self {
             process,

@@ -67,7 +67,7 @@ impl Postgres {
             "-c",
             "max_connections=200",
         ]);
-        let process = Process::start("postgres", &mut server, directory.path());
+        let process = Process::start("postgres", &server, directory.path());
         let mut postgres = Self {
             process,
             directory,
