@@ -5,6 +5,10 @@
 //! So each is *parked*: the program is not woken for what comes next, which is then relayed to the new generation as the last
 //! request of its connection.
 //!
+//! A blocking `recv` decides when it begins how much it waits for: if it begins while the connection is parked, waking it
+//! later does not end it. So the driver parks only what is non-blocking at that moment, looks again right after, and says
+//! [`Parked::NotNow`] for everything else.
+//!
 //! **Invariant.** A connection is only taken when the program has answered everything it has read of it, and what waits
 //! unread is a whole request. Everything else is given back to the program untouched.
 //!
@@ -38,6 +42,17 @@ pub enum Action {
     GiveBack(u64),
     /// Look at what is unread and take it if it is a whole request; answer with [`Parking::looked`].
     Look(u64),
+}
+
+/// Whether a connection could be parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Parked {
+    /// It is.
+    Done,
+    /// Not at this moment: something has come meanwhile, or the program reads it in a way that must not be disturbed.
+    NotNow,
+    /// It cannot be.
+    Never,
 }
 
 /// What was found.
@@ -104,10 +119,14 @@ impl Parking {
         self.connections.retain(|_, connection| connection.here || connection.stage == Stage::Carried);
     }
 
-    /// The connection is parked, or cannot be.
-    pub fn parked(&mut self, cookie: u64, done: bool) {
+    /// The connection is parked, or cannot be; only for one that is to be parked.
+    pub fn parked(&mut self, cookie: u64, parked: Parked) {
         if let Some(connection) = self.connections.get_mut(&cookie) {
-            connection.stage = if done { Stage::Parked } else { Stage::Foreign };
+            connection.stage = match parked {
+                Parked::Done => Stage::Parked,
+                Parked::NotNow => Stage::Free,
+                Parked::Never => Stage::Foreign,
+            };
         }
     }
 
@@ -230,7 +249,7 @@ mod tests {
         let mut actions = Vec::new();
         while let Some(action) = parking.poll_action() {
             if let Action::Park(cookie) = action {
-                parking.parked(cookie, true);
+                parking.parked(cookie, Parked::Done);
             }
             actions.push(action);
         }
@@ -249,6 +268,17 @@ mod tests {
         parking.looked(at(6), 7, Found::Taken);
         assert!(!parking.is_settled(7));
         parking.carried(7);
+        assert!(parking.is_settled(7));
+    }
+
+    #[test]
+    fn what_cannot_be_parked_now_is_tried_again() {
+        let mut parking = Parking::new();
+        parking.handle_samples(at(0), &[sample(100, 0, 50, 0, 20)]);
+        assert_eq!(parking.poll_action(), Some(Action::Park(7)));
+        parking.parked(7, Parked::NotNow);
+        assert!(!parking.is_settled(7));
+        assert_eq!(step(&mut parking, 1, sample(100, 0, 50, 1, 21)), [Action::Park(7)]);
         assert!(parking.is_settled(7));
     }
 

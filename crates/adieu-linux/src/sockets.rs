@@ -132,6 +132,27 @@ pub fn set_nonblocking(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether O_NONBLOCK is set on the open file description.
+#[must_use]
+pub fn is_nonblocking(socket: BorrowedFd<'_>) -> bool {
+    // SAFETY: takes integers.
+    cvt(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) }).is_ok_and(|flags| flags & libc::O_NONBLOCK != 0)
+}
+
+/// Bytes received on a connection in all (`tcpi_bytes_received`).
+///
+/// # Errors
+/// ENOTSOCK; `InvalidData` before Linux 4.1.
+pub fn bytes_received(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut info = [0u8; 136];
+    let mut length = info.len() as libc::socklen_t;
+    let into = info.as_mut_ptr().cast();
+    // SAFETY: `info` has `length` writable bytes; the kernel writes at most that much of struct tcp_info.
+    cvt(unsafe { libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length) })?;
+    let field: [u8; 8] = info[128..136].try_into().map_err(io::Error::other)?;
+    if length < 136 { Err(io::ErrorKind::InvalidData.into()) } else { Ok(u64::from_ne_bytes(field)) }
+}
+
 /// Gives the socket to `user`: only sockets of one user share a reuseport group.
 ///
 /// # Errors

@@ -12,7 +12,7 @@ use std::time::Duration;
 use adieu_core::Timestamp;
 use adieu_core::http1::{self, Begins};
 use adieu_core::owed::Sample;
-use adieu_core::park::{Action, Found, Parking};
+use adieu_core::park::{Action, Found, Parked, Parking};
 use adieu_core::switch::{Generation, Phase};
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::{clock, descriptors, sockets};
@@ -40,10 +40,17 @@ pub(crate) struct Lot {
     held: HashMap<u64, OwnedFd>,
     /// Where the processes have their sockets: inode to process and descriptor.
     places: HashMap<u64, (i32, i32)>,
-    /// Of the connections in the last sample: inode and local address.
-    known: HashMap<u64, (u64, SocketAddr)>,
+    /// The connections of the last sample.
+    known: HashMap<u64, Known>,
     gone_since: Option<Timestamp>,
     taken: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Known {
+    inode: u64,
+    local: SocketAddr,
+    bytes_received: u64,
 }
 
 impl Lot {
@@ -120,8 +127,8 @@ impl Supervisor {
         while let Some(action) = lot.parking.poll_action() {
             match action {
                 Action::Park(cookie) => {
-                    let done = lot.held.len() < MOST_PARKED && park(&mut lot, cookie);
-                    lot.parking.parked(cookie, done);
+                    let parked = park(&mut lot, cookie);
+                    lot.parking.parked(cookie, parked);
                 }
                 Action::GiveBack(cookie) => {
                     // The duplicate stays: it may be parked again a moment later.
@@ -162,7 +169,9 @@ impl Supervisor {
             for socket in crate::drain::established(*port) {
                 // Once its program is gone, a connection has no owner but us.
                 if lot.cookies.contains(&socket.cookie) {
-                    lot.known.insert(socket.cookie, (socket.inode, socket.local));
+                    let bytes_received = socket.info.map_or(0, |info| info.bytes_received);
+                    let known = Known { inode: socket.inode, local: socket.local, bytes_received };
+                    lot.known.insert(socket.cookie, known);
                     samples.push(crate::drain::sample(&socket));
                 }
             }
@@ -171,7 +180,7 @@ impl Supervisor {
     }
 
     fn look(&mut self, lot: &mut Lot, cookie: u64) -> Found {
-        let (Some(fd), Some((_, local))) = (lot.held.get(&cookie), lot.known.get(&cookie)) else { return Found::Other };
+        let (Some(fd), Some(known)) = (lot.held.get(&cookie), lot.known.get(&cookie)) else { return Found::Other };
         let mut buffer = vec![0; http1::LONGEST + 1];
         let Ok(length) = sockets::receive_now(fd.as_fd(), &mut buffer, true) else { return Found::Other };
         let peeked = buffer.get(..length).unwrap_or_default().to_vec();
@@ -181,7 +190,7 @@ impl Supervisor {
             Begins::Request(_) => {}
         }
         let Ok(client) = fd.as_fd().try_clone_to_owned() else { return Found::Other };
-        let Some(carry) = Carry::connect(cookie, client, *local, http1::as_last(&peeked), clock::now() + self.options.grace) else {
+        let Some(carry) = Carry::connect(cookie, client, known.local, http1::as_last(&peeked), clock::now() + self.options.grace) else {
             return Found::Other;
         };
         let taken = buffer.get_mut(..length).and_then(|into| sockets::receive_now(fd.as_fd(), into, false).ok());
@@ -200,17 +209,31 @@ impl Supervisor {
 }
 
 /// Holds a duplicate and keeps the program from being woken.
-fn park(lot: &mut Lot, cookie: u64) -> bool {
+fn park(lot: &mut Lot, cookie: u64) -> Parked {
     if !lot.held.contains_key(&cookie) {
-        let place = lot.known.get(&cookie).and_then(|(inode, _)| lot.places.get(inode));
-        let Some((pid, fd)) = place else { return false };
-        let Ok(duplicate) = Pidfd::open(*pid).and_then(|pidfd| pidfd.get_fd(*fd)) else { return false };
+        let place = lot.known.get(&cookie).and_then(|known| lot.places.get(&known.inode));
+        let (Some((pid, fd)), true) = (place, lot.held.len() < MOST_PARKED) else { return Parked::Never };
+        let Ok(duplicate) = Pidfd::open(*pid).and_then(|pidfd| pidfd.get_fd(*fd)) else { return Parked::Never };
         // The number may have been used again since it was looked up.
-        let same = sockets::cookie(duplicate.as_fd()).is_ok_and(|there| there == cookie);
-        if !same {
-            return false;
+        if sockets::cookie(duplicate.as_fd()).ok() != Some(cookie) {
+            return Parked::Never;
         }
         lot.held.insert(cookie, duplicate);
     }
-    lot.held.get(&cookie).is_some_and(|fd| sockets::set_low_water(fd.as_fd(), LOW_WATER).is_ok())
+    let (Some(fd), Some(known)) = (lot.held.get(&cookie), lot.known.get(&cookie)) else { return Parked::Never };
+    let untouched = || {
+        sockets::is_nonblocking(fd.as_fd()) && sockets::bytes_received(fd.as_fd()).ok() == Some(known.bytes_received)
+    };
+    if !untouched() {
+        return Parked::NotNow;
+    }
+    if sockets::set_low_water(fd.as_fd(), LOW_WATER).is_err() {
+        return Parked::Never;
+    }
+    // What has come before the mark was raised may be about to be read.
+    if untouched() {
+        return Parked::Done;
+    }
+    drop(sockets::set_low_water(fd.as_fd(), 1));
+    Parked::NotNow
 }
