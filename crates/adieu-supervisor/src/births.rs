@@ -24,6 +24,7 @@ impl Supervisor {
     /// Starts a generation. What fails is told as the end of its main process.
     pub(crate) fn spawn(&mut self, generation: Generation, request: Option<switch::Request>) {
         self.launch_failure = None;
+        self.childless = false;
         match self.try_spawn(generation, request) {
             Ok(()) => {}
             Err(error) => {
@@ -275,26 +276,35 @@ impl Supervisor {
 
     /// Takes all ended children of ours.
     pub(crate) fn reap(&mut self) {
-        loop {
+        let mut changes = Vec::new();
+        let left = loop {
             match wait::reap(self.terminal.is_some()) {
-                Ok(Reaped::Child(pid, change)) => {
-                    let success = change == Change::Exited(0);
-                    let ended = !matches!(change, Change::Stopped(_) | Change::Continued);
-                    let main = self.running.values().find(|r| r.root == Root::Direct && r.main == pid && r.outcome.is_none());
-                    if let Some(generation) = main.map(|running| running.generation) {
-                        self.main_changed(generation, change);
-                    } else if ended && self.probe.as_ref().and_then(crate::ready::Probe::command) == Some(pid) {
-                        self.probe_command_ended(success);
-                    } else if ended {
-                        self.hook_ended(pid, success);
-                    }
-                }
-                Ok(Reaped::Nothing | Reaped::NoChildren) | Err(_) => break,
+                Ok(Reaped::Child(pid, change)) => changes.push((pid, change)),
+                Ok(Reaped::NoChildren) => break false,
+                Ok(Reaped::Nothing) | Err(_) => break true,
             }
+        };
+        // Known before anybody asks who is left: then nobody needs to look through /proc.
+        self.childless = !left;
+        for (pid, change) in changes {
+            self.child_changed(pid, change);
         }
-        let direct: Vec<Generation> = self.running.values().filter(|r| r.root == Root::Direct).map(|r| r.generation).collect();
+        let direct: Vec<Generation> =
+            self.running.values().filter(|r| r.root == Root::Direct).map(|r| r.generation).collect();
         for generation in direct {
             self.check_tree(generation);
+        }
+    }
+
+    fn child_changed(&mut self, pid: i32, change: Change) {
+        let ended = !matches!(change, Change::Stopped(_) | Change::Continued);
+        let main = self.running.values().find(|r| r.root == Root::Direct && r.main == pid && r.outcome.is_none());
+        if let Some(generation) = main.map(|running| running.generation) {
+            self.main_changed(generation, change);
+        } else if ended && self.probe.as_ref().and_then(crate::ready::Probe::command) == Some(pid) {
+            self.probe_command_ended(change == Change::Exited(0));
+        } else if ended {
+            self.hook_ended(pid, change == Change::Exited(0));
         }
     }
 

@@ -92,7 +92,7 @@ impl Supervisor {
 
     /// Runs a shell command beside the program, in a process group of its own; returns its pid.
     pub(crate) fn run_shell(
-        &self,
+        &mut self,
         command: &str,
         generation: Generation,
         facts: &[(&str, String)],
@@ -126,7 +126,9 @@ impl Supervisor {
             pass: Vec::new(),
             reports,
         };
-        program.spawn()
+        let pid = program.spawn()?;
+        self.childless = false;
+        Ok(pid)
     }
 
     /// A child of ours that is no generation has ended; true when it was a hook.

@@ -73,6 +73,8 @@ pub(crate) struct Supervisor {
     pub(crate) launch_code: Option<i32>,
     pub(crate) last_end: Option<Signal>,
     pub(crate) exit: Option<i32>,
+    /// We had no children at all when we last reaped, and have started none since.
+    pub(crate) childless: bool,
     pub(crate) next_look: Timestamp,
 }
 
@@ -128,6 +130,7 @@ impl Supervisor {
             launch_code: None,
             last_end: None,
             exit: None,
+            childless: false,
             next_look: now,
             options,
         }
@@ -309,6 +312,7 @@ impl Supervisor {
         let Some(running) = self.running.get(&generation) else { return Vec::new() };
         match running.root {
             Root::Keeper(keeper) => process::descendants(keeper),
+            Root::Direct if self.childless => Vec::new(),
             Root::Direct => {
                 let others: HashSet<i32> = self.foreign_roots(generation).into_iter().flat_map(|root| {
                     let mut all = process::descendants(root);
