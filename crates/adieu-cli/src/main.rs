@@ -26,7 +26,7 @@ Exit codes: 0 done, 1 finding or loss, 2 usage, 3 ended by force, 4 still there,
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run a program and replace, stop and clean up after it
-    Run(run::RunArgs),
+    Run(Box<run::RunArgs>),
     /// Replace the program of a running instance by a new generation
     Reload(ask::ReloadArgs),
     /// Show what runs
@@ -57,7 +57,7 @@ fn main() -> ExitCode {
         }
     };
     exit(match command.verb {
-        Verb::Run(arguments) => run::run(arguments),
+        Verb::Run(arguments) => run::run(*arguments),
         Verb::Reload(arguments) => ask::reload(arguments),
         Verb::Status(arguments) => ask::status(&arguments),
         Verb::Stop(arguments) => ask::stop(&arguments),

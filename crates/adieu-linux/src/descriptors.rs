@@ -93,7 +93,7 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => {
             for fd in first..=last.min(65_535) {
                 // SAFETY: as above; EBADF is expected and harmless.
-                let _ = cvt(unsafe { libc::close(fd as i32) });
+                drop(cvt(unsafe { libc::close(fd as i32) }));
             }
             Ok(())
         }

@@ -4,6 +4,7 @@
 //! the kernel's own errno; the callers know what it means for them.
 
 pub mod clock;
+pub mod connections;
 pub mod descriptors;
 pub mod diag;
 pub mod fdpass;

@@ -116,8 +116,13 @@ pub(crate) fn reset_for_child(keep_ignoring: Option<Signal>) {
     let pipe = 1 << (libc::SIGPIPE - 1);
     for number in (1..=64).filter(|number| (inherited | pipe) & (1 << (number - 1)) != 0) {
         let keep = keep_ignoring.is_some_and(|signal| signal.number() == number);
-        // SAFETY: SIG_DFL and SIG_IGN run no code of ours; EINVAL for KILL, STOP and libc's own signals is expected.
-        unsafe { libc::signal(number, if keep { libc::SIG_IGN } else { libc::SIG_DFL }) };
+        // The kernel's own struct, longer than on any architecture: disposition, then flags, restorer and mask, all empty.
+        let action = [if keep { libc::SIG_IGN } else { libc::SIG_DFL }, 0, 0, 0, 0, 0];
+        let none = std::ptr::null_mut::<libc::c_void>();
+        // Not libc's `signal`: that one leaves out the two signals which libc keeps for itself, and those are inherited too.
+        // SAFETY: SIG_DFL and SIG_IGN run no code of ours; `action` is longer than what is read; a set is eight bytes long.
+        // EINVAL for KILL and STOP is expected.
+        unsafe { libc::syscall(libc::SYS_rt_sigaction, number, action.as_ptr(), none, size_of::<u64>()) };
     }
     let mut none = MaybeUninit::<libc::sigset_t>::zeroed();
     // SAFETY: sigemptyset initializes the set before it is used.

@@ -196,11 +196,11 @@ impl<'a> Prepared<'a> {
 
     fn become_program(&mut self) -> ! {
         // SAFETY: takes integers only.
-        let _ = cvt(unsafe { libc::setpgid(0, 0) });
+        drop(cvt(unsafe { libc::setpgid(0, 0) }));
         if let Some(terminal) = &self.program.terminal {
-            let _ = tty::set_foreground(terminal.as_fd(), std::process::id() as i32);
+            drop(tty::set_foreground(terminal.as_fd(), std::process::id() as i32));
         }
-        let _ = wait::set_parent_death_signal(self.program.death_signal);
+        drop(wait::set_parent_death_signal(self.program.death_signal));
         let reports = self.program.place_descriptors();
         // Nobody listens only when the supervisor is gone; then there is nobody to tell.
         let report = |report: Report, fd: Option<BorrowedFd<'_>>| drop(fdpass::send(reports.as_fd(), &report.encode(), fd));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use adieu_core::Timestamp;
 use adieu_core::http1::Answer;
 use adieu_linux::poll::Readiness;
-use adieu_linux::{clock, sockets};
+use adieu_linux::{clock, connections, sockets};
 
 use crate::supervisor::Supervisor;
 
@@ -42,8 +42,8 @@ pub(crate) struct Lingering {
 impl Lingering {
     /// Sends our FIN and waits for the client's.
     pub(crate) fn new(fd: OwnedFd, now: Timestamp) -> Self {
-        drop(sockets::linger_off(fd.as_fd()));
-        drop(sockets::shut_down_writing(fd.as_fd()));
+        drop(connections::linger_off(fd.as_fd()));
+        drop(connections::shut_down_writing(fd.as_fd()));
         Self { fd, until: now + LINGER }
     }
 
@@ -51,7 +51,7 @@ impl Lingering {
     fn is_over(&self, now: Timestamp) -> bool {
         let mut buffer = [0; 1024];
         loop {
-            match sockets::receive_now(self.fd.as_fd(), &mut buffer, false) {
+            match connections::receive_now(self.fd.as_fd(), &mut buffer, false) {
                 Ok(0) => return true,
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return now >= self.until,
@@ -65,7 +65,7 @@ impl Carry {
     /// Connects to where the connection was made to: the kernel gives that to the new generation.
     pub(crate) fn connect(cookie: u64, client: OwnedFd, local: SocketAddr, request: Vec<u8>, deadline: Timestamp) -> Option<Self> {
         let socket = sockets::tcp_socket(if local.is_ipv4() { 2 } else { 10 }).ok()?;
-        sockets::connect(socket.as_fd(), local).ok()?;
+        connections::connect(socket.as_fd(), local).ok()?;
         Some(Self { cookie, client, upstream: socket.into(), request, sent: 0, answer: Vec::new(), answered: false, marking: Answer::default(), deadline })
     }
 
@@ -82,7 +82,7 @@ impl Carry {
             other => other?,
         }
         while !self.answer.is_empty() {
-            match sockets::send_now(self.client.as_fd(), &self.answer) {
+            match connections::send_now(self.client.as_fd(), &self.answer) {
                 Ok(length) => drop(self.answer.drain(..length)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
@@ -92,7 +92,7 @@ impl Carry {
     }
 
     fn exchange(&mut self) -> io::Result<()> {
-        let errno = sockets::pending_error(self.upstream.as_fd());
+        let errno = connections::pending_error(self.upstream.as_fd());
         if errno != 0 {
             return Err(io::Error::from_raw_os_error(errno));
         }

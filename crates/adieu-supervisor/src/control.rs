@@ -10,7 +10,7 @@ use adieu_core::outcome::code;
 use adieu_core::switch::{self, Event, Failure, Step};
 use adieu_core::wire::{self, Reply, Request, Wait};
 use adieu_linux::poll::Readiness;
-use adieu_linux::{clock, process, sockets};
+use adieu_linux::{clock, process, connections};
 
 use crate::launch::Spec;
 use crate::supervisor::Supervisor;
@@ -70,7 +70,7 @@ impl Client {
 impl Supervisor {
     pub(crate) fn accept_clients(&mut self) {
         while let Some((stream, _)) = self.place.as_ref().and_then(|place| place.listener.accept().ok()) {
-            let user = sockets::peer_user(stream.as_fd()).unwrap_or(u32::MAX);
+            let user = connections::peer_user(stream.as_fd()).unwrap_or(u32::MAX);
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }

@@ -189,9 +189,9 @@ impl Supervisor {
     fn on_signal(&mut self, received: Signal) {
         let rewritten = self.options.rewrite.iter().find(|(from, _)| *from == received).map(|(_, to)| *to);
         let signal = rewritten.unwrap_or(received);
-        if received == Signal::TERM || received == Signal::INT {
-            let own = if received == Signal::TERM { Signal::TERM } else { Signal::INT };
-            self.stop(self.options.stop_signal.or(rewritten).unwrap_or(own));
+        let asks = |signal: Signal| [Signal::TERM, Signal::INT].contains(&signal);
+        if asks(received) || asks(signal) {
+            self.stop(self.options.stop_signal.unwrap_or(signal));
         } else if signal == Signal::HUP && self.terminal.is_none() && self.options.sockets != Sockets::Off && !has_terminal() {
             self.ask_reload(std::collections::BTreeMap::new(), Vec::new(), None);
         } else if ![Signal::PIPE, Signal::TTIN, Signal::TTOU].contains(&signal) {

@@ -99,7 +99,7 @@ impl Groups {
         }
         let endpoint = Self::endpoint_of(socket.fd.as_fd()).ok_or_else(invalid)?;
         sockets::share_port(socket.fd.as_fd())?;
-        let group = self.groups.entry(endpoint).or_insert_with(Group::new);
+        let group = self.groups.entry(endpoint).or_default();
         if let Some(first) = group.members().first() {
             // Only sockets of one user share a group: the newcomer gets the user of those that are there.
             let there = self.sockets.get(&first.id).and_then(|s| sockets::inode_and_owner(s.fd.as_fd()).ok());
@@ -119,7 +119,7 @@ impl Groups {
             }
         }
         sockets::listen(socket.fd.as_fd(), backlog)?;
-        let group = self.groups.entry(endpoint).or_insert_with(Group::new);
+        let group = self.groups.entry(endpoint).or_default();
         let first = group.members().is_empty();
         group.listened(id, generation);
         if let Some(socket) = self.sockets.get_mut(&id) {

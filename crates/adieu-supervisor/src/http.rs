@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use adieu_core::Timestamp;
 use adieu_linux::poll::Readiness;
-use adieu_linux::sockets;
+use adieu_linux::connections;
 
 use crate::options::HttpTarget;
 
@@ -33,7 +33,7 @@ pub(crate) enum Outcome {
 impl Exchange {
     /// Begins to connect `socket` (non-blocking, perhaps bound already).
     pub(crate) fn start(socket: OwnedFd, method: &str, target: &HttpTarget, body: &str, deadline: Timestamp) -> io::Result<Self> {
-        let connected = sockets::connect(socket.as_fd(), target.address)?;
+        let connected = connections::connect(socket.as_fd(), target.address)?;
         let (address, path, length) = (target.address, &target.path, body.len());
         let request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {address}\r\nUser-Agent: adieu\r\nConnection: close\r\n\
@@ -61,7 +61,7 @@ impl Exchange {
 
     fn step(&mut self) -> io::Result<Outcome> {
         if !self.connected {
-            let errno = sockets::pending_error(self.stream.as_fd());
+            let errno = connections::pending_error(self.stream.as_fd());
             if errno != 0 {
                 return Err(io::Error::from_raw_os_error(errno));
             }

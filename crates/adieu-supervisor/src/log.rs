@@ -16,10 +16,6 @@ impl Log {
         Self { json, name: name.to_owned() }
     }
 
-    pub(crate) fn rename(&mut self, name: &str) {
-        name.clone_into(&mut self.name);
-    }
-
     /// Writes one line. A closed or full standard error must not end the supervisor: failures are dropped.
     pub(crate) fn say(&self, at: Timestamp, text: &str) {
         let line = if self.json {

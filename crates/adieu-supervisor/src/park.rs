@@ -15,7 +15,7 @@ use adieu_core::owed::Sample;
 use adieu_core::park::{Action, Found, Parked, Parking};
 use adieu_core::switch::{Generation, Phase};
 use adieu_linux::pidfd::Pidfd;
-use adieu_linux::{clock, descriptors, sockets};
+use adieu_linux::{clock, descriptors, connections, sockets};
 
 use crate::carry::Carry;
 use crate::supervisor::Supervisor;
@@ -64,7 +64,7 @@ impl Lot {
 
     fn give_back_all(&mut self) {
         for fd in self.held.values() {
-            drop(sockets::set_low_water(fd.as_fd(), 1));
+            drop(connections::set_low_water(fd.as_fd(), 1));
         }
         self.held.clear();
     }
@@ -133,7 +133,7 @@ impl Supervisor {
                 Action::GiveBack(cookie) => {
                     // The duplicate stays: it may be parked again a moment later.
                     if let Some(fd) = lot.held.get(&cookie) {
-                        drop(sockets::set_low_water(fd.as_fd(), 1));
+                        drop(connections::set_low_water(fd.as_fd(), 1));
                     }
                 }
                 Action::Look(cookie) => {
@@ -182,7 +182,7 @@ impl Supervisor {
     fn look(&mut self, lot: &mut Lot, cookie: u64) -> Found {
         let (Some(fd), Some(known)) = (lot.held.get(&cookie), lot.known.get(&cookie)) else { return Found::Other };
         let mut buffer = vec![0; http1::LONGEST + 1];
-        let Ok(length) = sockets::receive_now(fd.as_fd(), &mut buffer, true) else { return Found::Other };
+        let Ok(length) = connections::receive_now(fd.as_fd(), &mut buffer, true) else { return Found::Other };
         let peeked = buffer.get(..length).unwrap_or_default().to_vec();
         match http1::classify(&peeked) {
             Begins::Incomplete => return Found::Beginning,
@@ -193,7 +193,7 @@ impl Supervisor {
         let Some(carry) = Carry::connect(cookie, client, known.local, http1::as_last(&peeked), clock::now() + self.options.grace) else {
             return Found::Other;
         };
-        let taken = buffer.get_mut(..length).and_then(|into| sockets::receive_now(fd.as_fd(), into, false).ok());
+        let taken = buffer.get_mut(..length).and_then(|into| connections::receive_now(fd.as_fd(), into, false).ok());
         if taken != Some(length) || buffer.get(..length) != Some(peeked.as_slice()) {
             // The program was faster: what we got, if anything, is missing there.
             if taken.is_some() {
@@ -215,25 +215,25 @@ fn park(lot: &mut Lot, cookie: u64) -> Parked {
         let (Some((pid, fd)), true) = (place, lot.held.len() < MOST_PARKED) else { return Parked::Never };
         let Ok(duplicate) = Pidfd::open(*pid).and_then(|pidfd| pidfd.get_fd(*fd)) else { return Parked::Never };
         // The number may have been used again since it was looked up.
-        if sockets::cookie(duplicate.as_fd()).ok() != Some(cookie) {
+        if connections::cookie(duplicate.as_fd()).ok() != Some(cookie) {
             return Parked::Never;
         }
         lot.held.insert(cookie, duplicate);
     }
     let (Some(fd), Some(known)) = (lot.held.get(&cookie), lot.known.get(&cookie)) else { return Parked::Never };
     let untouched = || {
-        sockets::is_nonblocking(fd.as_fd()) && sockets::bytes_received(fd.as_fd()).ok() == Some(known.bytes_received)
+        sockets::is_nonblocking(fd.as_fd()) && connections::bytes_received(fd.as_fd()).ok() == Some(known.bytes_received)
     };
     if !untouched() {
         return Parked::NotNow;
     }
-    if sockets::set_low_water(fd.as_fd(), LOW_WATER).is_err() {
+    if connections::set_low_water(fd.as_fd(), LOW_WATER).is_err() {
         return Parked::Never;
     }
     // What has come before the mark was raised may be about to be read.
     if untouched() {
         return Parked::Done;
     }
-    drop(sockets::set_low_water(fd.as_fd(), 1));
+    drop(connections::set_low_water(fd.as_fd(), 1));
     Parked::NotNow
 }

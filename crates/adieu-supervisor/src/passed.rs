@@ -37,9 +37,12 @@ impl Inherited {
     }
 }
 
+/// Environment variables to set.
+type Variables = Vec<(OsString, OsString)>;
+
 impl Supervisor {
     /// The descriptors for a new generation, and the variables that tell it about them.
-    pub(crate) fn passed(&mut self, generation: Generation) -> std::io::Result<(Vec<OwnedFd>, Vec<(OsString, OsString)>)> {
+    pub(crate) fn passed(&mut self, generation: Generation) -> std::io::Result<(Vec<OwnedFd>, Variables)> {
         let mut passed = Vec::new();
         let mut names = Vec::new();
         let mut starter = Vec::new();
@@ -53,7 +56,7 @@ impl Supervisor {
             names.push("adieu".to_owned());
             passed.push(socket);
         }
-        let mut variables: Vec<(OsString, OsString)> = Vec::new();
+        let mut variables = Variables::new();
         if !passed.is_empty() {
             let mut set = |key: &str, value: String| variables.push((key.into(), value.into()));
             set("LISTEN_FDS", passed.len().to_string());

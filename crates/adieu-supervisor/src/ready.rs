@@ -8,7 +8,7 @@ use adieu_core::Timestamp;
 use adieu_core::address::{Endpoint, missing};
 use adieu_core::switch::{Event, Generation};
 use adieu_linux::poll::Readiness;
-use adieu_linux::{clock, sockets};
+use adieu_linux::{clock, connections, sockets};
 
 use crate::groups::{Groups, HELD};
 use crate::http::{Exchange, Outcome};
@@ -139,8 +139,8 @@ impl Supervisor {
                 Outcome::Failed(_) => Some(false),
             },
             State::Accepting { socket, connected, deadline } => {
-                *connected = *connected || sockets::is_connected(socket.as_fd());
-                let failed = now >= *deadline || sockets::pending_error(socket.as_fd()) != 0;
+                *connected = *connected || connections::is_connected(socket.as_fd());
+                let failed = now >= *deadline || connections::pending_error(socket.as_fd()) != 0;
                 let accepted = *connected && self.groups.waiting(probe.generation) == 0;
                 if failed { Some(false) } else { accepted.then_some(true) }
             }
@@ -215,7 +215,7 @@ impl Supervisor {
 
     fn start_accept_probe(&mut self, probe: &mut Probe, address: SocketAddr, deadline: Timestamp) {
         let Some(socket) = self.probe_socket(probe, address) else { return };
-        if let Ok(connected) = sockets::connect(socket.as_fd(), reachable(address)) {
+        if let Ok(connected) = connections::connect(socket.as_fd(), reachable(address)) {
             probe.state = State::Accepting { socket, connected, deadline };
         }
     }

@@ -4,6 +4,7 @@
 //! within one run, and gives medians.
 
 mod inits;
+mod reloads;
 mod samples;
 
 use crate::command::{Failure, Outcome, root};
@@ -17,7 +18,7 @@ pub(crate) use inits::child;
 /// A comparison: its name on the command line and in the document, and what makes its table.
 type Comparison = (&'static str, fn() -> Outcome<String>);
 
-const ALL: &[Comparison] = &[("inits", inits::compare)];
+const ALL: &[Comparison] = &[("inits", inits::compare), ("reloads", reloads::compare)];
 
 /// Runs the named comparisons, all of them if none is named.
 pub(crate) fn bench(names: &[&str]) -> Outcome {

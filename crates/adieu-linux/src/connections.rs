@@ -1,0 +1,129 @@
+//! Connections: beginning one, reading and writing without waiting, parking, closing without loss (`tcp(7)`, `socket(7)`).
+
+use std::io;
+use std::mem::{MaybeUninit, size_of};
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+use crate::cvt;
+use crate::sockets::{option, raw_address, set_option, set_raw};
+
+/// Ends our side of a connection for every holder: what was sent is delivered, then a FIN.
+///
+/// # Errors
+/// ENOTCONN.
+pub fn shut_down_writing(socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: takes integers.
+    cvt(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) })?;
+    Ok(())
+}
+
+/// Makes a later `close` deliver what was sent, whatever the program had asked for (SO_LINGER).
+///
+/// # Errors
+/// ENOTSOCK.
+pub fn linger_off(socket: BorrowedFd<'_>) -> io::Result<()> {
+    let off = libc::linger { l_onoff: 0, l_linger: 0 };
+    // SAFETY: struct linger is what this option takes.
+    unsafe { set_raw(socket, libc::SOL_SOCKET, libc::SO_LINGER, &off) }
+}
+
+/// How many bytes must wait before a reader is woken (SO_RCVLOWAT); setting it back to 1 wakes it if anything waits.
+///
+/// # Errors
+/// ENOTSOCK.
+pub fn set_low_water(socket: BorrowedFd<'_>, bytes: i32) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_RCVLOWAT, bytes)
+}
+
+/// The number that names this socket for as long as the machine is up (SO_COOKIE), as in [`crate::diag`].
+///
+/// # Errors
+/// ENOTSOCK; ENOPROTOOPT before Linux 4.12.
+pub fn cookie(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut value = 0u64;
+    let mut length = size_of::<u64>() as libc::socklen_t;
+    let into = (&raw mut value).cast();
+    // SAFETY: `value` has `length` writable bytes.
+    cvt(unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_COOKIE, into, &raw mut length) })?;
+    Ok(value)
+}
+
+/// Reads what is there without waiting, whatever the socket's O_NONBLOCK says: other holders share that flag. `peek` leaves
+/// it there.
+///
+/// # Errors
+/// EAGAIN when nothing waits; ECONNRESET.
+pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8], peek: bool) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | if peek { libc::MSG_PEEK } else { 0 };
+    // SAFETY: `buffer` has that many writable bytes.
+    let got = unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), flags) };
+    if got < 0 { Err(io::Error::last_os_error()) } else { Ok(got.unsigned_abs()) }
+}
+
+/// Writes what fits without waiting; see [`receive_now`]. Never raises SIGPIPE.
+///
+/// # Errors
+/// EAGAIN when nothing fits; EPIPE, ECONNRESET.
+pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: `bytes` are readable for their length.
+    let sent = unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent.unsigned_abs()) }
+}
+
+/// Begins to connect a non-blocking socket: `Ok(true)` when it is connected at once.
+///
+/// # Errors
+/// ECONNREFUSED, ENETUNREACH, EADDRNOTAVAIL.
+pub fn connect(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<bool> {
+    let (storage, length) = raw_address(address);
+    // SAFETY: `storage` holds an address of `length` bytes.
+    match cvt(unsafe { libc::connect(socket.as_raw_fd(), (&raw const storage).cast(), length) }) {
+        Ok(_) => Ok(true),
+        Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// The error pending on a socket (SO_ERROR); 0 for none. Reading it clears it.
+#[must_use]
+pub fn pending_error(socket: BorrowedFd<'_>) -> i32 {
+    option(socket, libc::SOL_SOCKET, libc::SO_ERROR).unwrap_or(libc::EBADF)
+}
+
+/// Whether the socket has a peer (`getpeername(2)`).
+#[must_use]
+pub fn is_connected(socket: BorrowedFd<'_>) -> bool {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut length = size_of::<libc::sockaddr_storage>() as libc::socklen_t;
+    // SAFETY: `storage` has `length` writable bytes.
+    unsafe { libc::getpeername(socket.as_raw_fd(), storage.as_mut_ptr().cast(), &raw mut length) == 0 }
+}
+
+/// The user at the other end of a Unix socket (SO_PEERCRED, `unix(7)`).
+///
+/// # Errors
+/// ENOTCONN, EINVAL for other kinds of sockets.
+pub fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut credentials = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
+    let mut length = size_of::<libc::ucred>() as libc::socklen_t;
+    let into = (&raw mut credentials).cast();
+    // SAFETY: `credentials` has `length` writable bytes.
+    cvt(unsafe { libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, into, &raw mut length) })?;
+    Ok(credentials.uid)
+}
+
+/// Bytes received on a connection in all (`tcpi_bytes_received`).
+///
+/// # Errors
+/// ENOTSOCK; `InvalidData` before Linux 4.1.
+pub fn bytes_received(socket: BorrowedFd<'_>) -> io::Result<u64> {
+    let mut info = [0u8; 136];
+    let mut length = info.len() as libc::socklen_t;
+    let into = info.as_mut_ptr().cast();
+    // SAFETY: `info` has `length` writable bytes; the kernel writes at most that much of struct tcp_info.
+    cvt(unsafe { libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length) })?;
+    let field: [u8; 8] = info[128..136].try_into().map_err(io::Error::other)?;
+    if length < 136 { Err(io::ErrorKind::InvalidData.into()) } else { Ok(u64::from_ne_bytes(field)) }
+}
