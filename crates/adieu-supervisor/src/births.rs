@@ -96,7 +96,7 @@ impl Supervisor {
             let main = program.spawn()?;
             (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
         } else {
-            running.root = Root::Keeper(keeper::start(&program, self.options.grace)?);
+            running.root = Root::Keeper(keeper::start(&program, self.options.stop_signal.unwrap_or(Signal::TERM), self.options.grace)?);
         }
         self.running.insert(generation, running);
         self.begin_probing(generation);

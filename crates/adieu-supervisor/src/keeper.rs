@@ -11,7 +11,9 @@ use adieu_linux::poll::{Readiness, poll};
 use adieu_linux::signals::SignalFd;
 use adieu_linux::spawn::{Fork, Program, Report, exit_now, fork};
 use adieu_linux::wait::{Change, Reaped};
-use adieu_linux::{clock, descriptors, fdpass, pidfd::Pidfd, process, wait};
+use adieu_linux::{clock, descriptors, fdpass, process, wait};
+
+use crate::running::{kill_all, signal_each};
 
 /// What a keeper or its child tells the supervisor.
 #[derive(Debug)]
@@ -65,15 +67,15 @@ pub(crate) fn receive(channel: BorrowedFd<'_>) -> Option<(Message, Option<OwnedF
 }
 
 /// Forks a keeper that starts `program`; returns the keeper's pid. Everything else arrives over the channel that is the
-/// other end of `program.reports`.
-pub(crate) fn start(program: &Program, grace: Duration) -> std::io::Result<i32> {
+/// other end of `program.reports`. Without its supervisor the keeper stops the program with `stop`.
+pub(crate) fn start(program: &Program, stop: Signal, grace: Duration) -> std::io::Result<i32> {
     match fork()? {
         Fork::Parent(pid) => Ok(pid),
-        Fork::Child => keep(program, grace),
+        Fork::Child => keep(program, stop, grace),
     }
 }
 
-fn keep(program: &Program, grace: Duration) -> ! {
+fn keep(program: &Program, stop: Signal, grace: Duration) -> ! {
     let channel = program.reports.as_fd();
     let standard = [program.output.as_ref(), program.error_output.as_ref(), program.terminal.as_ref()];
     let mut needed: Vec<i32> = standard.into_iter().flatten().chain(&program.pass).map(AsRawFd::as_raw_fd).collect();
@@ -90,7 +92,7 @@ fn keep(program: &Program, grace: Duration) -> ! {
     // The program has its copies; the keeper must not hold its output or its listeners open.
     drop(descriptors::close_all_but(&[channel.as_raw_fd(), signals.as_fd().as_raw_fd()]));
     drop(fdpass::send(channel, &encode(STARTED, main), None));
-    let mut keeper = Keeper { main, main_alive: true, ending: None, grace };
+    let mut keeper = Keeper { main, main_alive: true, ending: None, stop, grace };
     loop {
         keeper.reap(channel);
         let interests = [(signals.as_fd(), Readiness::READ), (channel, Readiness::READ)];
@@ -109,6 +111,7 @@ struct Keeper {
     main_alive: bool,
     /// The supervisor is gone: everything is killed at this moment.
     ending: Option<adieu_core::Timestamp>,
+    stop: Signal,
     grace: Duration,
 }
 
@@ -120,7 +123,7 @@ impl Keeper {
                     self.main_alive &= matches!(change, Change::Stopped(_) | Change::Continued);
                     drop(fdpass::send(channel, &encode(MAIN, wait::encode(change)), None));
                     if self.ending.is_some() && !self.main_alive {
-                        signal_all(Signal::TERM);
+                        self.ask_rest();
                     }
                 }
                 Ok(Reaped::Child(..)) => {}
@@ -137,21 +140,19 @@ impl Keeper {
     fn supervisor_gone(&mut self) {
         self.ending = Some(clock::now() + self.grace);
         if self.main_alive {
-            drop(Pidfd::open(self.main).and_then(|main| main.send(Signal::TERM).and_then(|()| main.send(Signal::CONT))));
+            signal_each(&[self.main], self.stop);
         } else {
-            signal_all(Signal::TERM);
+            self.ask_rest();
         }
+    }
+
+    fn ask_rest(&self) {
+        signal_each(&process::descendants(process::own_pid()), self.stop);
     }
 
     fn end_rest(&self) {
         if self.ending.is_some_and(|deadline| clock::now() >= deadline) {
-            signal_all(Signal::KILL);
+            kill_all(|| process::descendants(process::own_pid()));
         }
-    }
-}
-
-fn signal_all(signal: Signal) {
-    for pid in process::descendants(process::own_pid()) {
-        drop(Pidfd::open(pid).and_then(|process| process.send(signal)));
     }
 }

@@ -104,3 +104,19 @@ pub(crate) fn signal_each(pids: &[i32], signal: Signal) {
         }
     }
 }
+
+/// How many passes one kill takes at most: the machine asks for another one soon.
+const KILL_PASSES: usize = 50;
+
+/// Kills whoever `members` names, again and again until it names nobody that lives: processes that fork faster than one
+/// pass looks are met by the next.
+pub(crate) fn kill_all(members: impl Fn() -> Vec<i32>) {
+    for _ in 0..KILL_PASSES {
+        let mut living = members();
+        living.retain(|pid| process::stat(*pid).is_ok_and(|stat| stat.state != 'Z'));
+        if living.is_empty() {
+            return;
+        }
+        signal_each(&living, Signal::KILL);
+    }
+}

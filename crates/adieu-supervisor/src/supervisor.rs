@@ -22,7 +22,7 @@ use crate::options::{Options, Sockets};
 use crate::park::Lot;
 use crate::place::Place;
 use crate::ready::Probe;
-use crate::running::{Root, Running, signal_each};
+use crate::running::{Root, Running, kill_all, signal_each};
 use crate::terminal::Terminal;
 use crate::upstream::Upstream;
 
@@ -262,9 +262,12 @@ impl Supervisor {
             let names: Vec<String> = members.iter().filter_map(|pid| process::stat(*pid).ok()).map(|s| format!("{} ({})", s.pid, s.comm)).collect();
             self.note(format!("generation {generation}: the grace period is spent, killing {}", names.join(", ")));
         }
-        signal_each(&members, Signal::KILL);
-        if self.running.get(&generation).is_some_and(|running| running.root == Root::Direct) {
-            self.check_tree(generation);
+        kill_all(|| self.members(generation));
+        match self.running.get(&generation).map(|running| running.root) {
+            // A keeper that somebody has stopped could not say that it is over.
+            Some(Root::Keeper(keeper)) => signal_each(&[keeper], Signal::CONT),
+            Some(Root::Direct) => self.check_tree(generation),
+            None => {}
         }
     }
 

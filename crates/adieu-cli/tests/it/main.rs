@@ -5,6 +5,7 @@
 //! how it is installed, never a reason to skip it. `ADIEU_PROVE=1` raises the counts (`cargo xtask prove`).
 
 mod harness;
+mod init;
 mod ledger;
 mod matrix;
 mod servers;

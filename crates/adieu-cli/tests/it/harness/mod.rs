@@ -16,7 +16,7 @@ pub(crate) use load::Load;
 pub(crate) use lock::the_machine;
 pub(crate) use port::Port;
 pub(crate) use postgres::Postgres;
-pub(crate) use process::Process;
+pub(crate) use process::{Process, descendants};
 pub(crate) use servers::{Server, for_each_server};
 
 use std::path::{Path, PathBuf};

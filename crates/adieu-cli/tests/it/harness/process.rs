@@ -59,6 +59,11 @@ impl Process {
         &self.name
     }
 
+    /// Its pid, which stays its own until it is waited for.
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
     /// What it has written to its standard output and error so far.
     pub(crate) fn output(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()

@@ -1,0 +1,177 @@
+//! Signals: what is forwarded, what is rewritten, what stops, what forces, and what a program is born with.
+
+use std::thread;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::{Init, MODES, PYTHON, Scene, program, run_words};
+
+const STATUS: [&str; 2] = ["cat", "/proc/self/status"];
+
+fn hears(scene: &Scene, options: &[&str], extra: &[&str]) -> Init {
+    let script = program("hears.py");
+    let init = scene.run(options, &[&[PYTHON, &script, "heard"], extra].concat());
+    scene.wait_for("heard", 1);
+    init
+}
+
+/// What was heard after "ready".
+fn heard(scene: &Scene) -> Vec<i32> {
+    scene.read("heard").lines().skip(1).map(|line| line.parse().expect("a number")).collect()
+}
+
+#[test]
+fn signals_arrive_exactly() {
+    for mode in MODES {
+        let scene = Scene::new();
+        let mut init = hears(&scene, &["--sockets", mode], &[]);
+        let mut sent = Vec::new();
+        // Not: HUP (see below), CHLD, PIPE, TTIN and TTOU (the supervisor's own), TSTP and CONT (they stop the program).
+        for number in [10, 12, 28, 14, 23, 24, 26, 29, 30, 31, 16].into_iter().chain(34..=64) {
+            init.signal_number(number);
+            sent.push(number);
+            scene.wait_for("heard", sent.len() + 1);
+        }
+        assert_eq!(heard(&scene), sent, "{mode}");
+        // Real-time signals queue up.
+        for _ in 0..20 {
+            init.signal_number(40);
+            sent.push(40);
+        }
+        scene.wait_for("heard", sent.len() + 1);
+        assert_eq!((init.stop().0, sent.push(15)), (55, ()), "{mode}");
+        assert_eq!(heard(&scene), sent, "{mode}");
+    }
+}
+
+#[test]
+fn the_exit_code_is_the_programs_and_can_be_mapped() {
+    let table: [(&[&str], &str, i32); 6] = [
+        (&[], "exit 0", 0),
+        (&[], "exit 42", 42),
+        (&[], "kill -KILL $$", 137),
+        (&[], "kill -ABRT $$", 134),
+        (&["--map-exit", "143=0"], "kill -TERM $$", 0),
+        (&["--map-exit", "1=2,3=0"], "exit 3", 0),
+    ];
+    for mode in MODES {
+        for (options, script, code) in table {
+            let scene = Scene::new();
+            let options = [&["--sockets", mode], options].concat();
+            assert_eq!(scene.run(&options, &["sh", "-c", script]).wait(), code, "{mode} {options:?} {script}");
+        }
+        let scene = Scene::new();
+        let mut stopped =
+            scene.run(&["--sockets", mode, "--map-exit", "143=0"], &["sh", "-c", "echo > up; exec sleep 1000"]);
+        scene.wait_for("up", 1);
+        assert_eq!(stopped.stop().0, 0);
+    }
+}
+
+#[test]
+fn the_stop_signal_is_the_one_asked_for() {
+    for mode in MODES {
+        // Received, options, what the program gets.
+        let table: [(Signal, &[&str], i32); 5] = [
+            (Signal::TERM, &[], 15),
+            (Signal::INT, &[], 2),
+            (Signal::TERM, &["--stop-signal", "QUIT"], 3),
+            (Signal::INT, &["--stop-signal", "SIGQUIT"], 3),
+            (Signal::TERM, &["--rewrite", "TERM=QUIT"], 3),
+        ];
+        for (received, options, expected) in table {
+            let scene = Scene::new();
+            let mut init = hears(&scene, &[&["--sockets", mode], options].concat(), &[]);
+            init.signal(received);
+            assert_eq!(init.wait(), 40 + expected, "{mode} {received:?} {options:?}");
+            assert_eq!(heard(&scene), [expected], "{mode} {received:?} {options:?}");
+        }
+    }
+}
+
+#[test]
+fn rewritten_signals_arrive_as_what_they_became() {
+    for mode in MODES {
+        let scene = Scene::new();
+        let mut init = hears(&scene, &["--sockets", mode, "--rewrite", "USR1=USR2,WINCH=35"], &[]);
+        for (at, signal) in [Signal::USR1, Signal::WINCH].into_iter().enumerate() {
+            init.signal(signal);
+            scene.wait_for("heard", at + 2);
+        }
+        assert_eq!(init.stop().0, 55);
+        assert_eq!(heard(&scene), [12, 35, 15], "{mode}");
+    }
+    // What becomes a TERM is a stop like any other: nothing is restarted after it.
+    let scene = Scene::new();
+    let mut init = hears(&scene, &["--sockets", "off", "--rewrite", "USR1=TERM", "--restart", "always"], &[]);
+    init.signal(Signal::USR1);
+    assert_eq!(init.wait(), 55);
+}
+
+#[test]
+fn hup_is_forwarded_by_a_plain_init_and_reloads_otherwise() {
+    let scene = Scene::new();
+    let mut init = hears(&scene, &["--sockets", "off"], &[]);
+    init.signal(Signal::HUP);
+    scene.wait_for("heard", 2);
+    init.stop();
+    assert_eq!(heard(&scene), [1, 15]);
+
+    let scene = Scene::new();
+    let options = ["--ready", "exec:test $(grep -c ready heard) = $ADIEU_GENERATION", "--settle", "0"];
+    let mut init = hears(&scene, &options, &[]);
+    init.signal(Signal::HUP);
+    // The new one is there, then the old one is asked.
+    scene.wait_for("heard", 3);
+    assert_eq!(scene.read("heard"), "ready\nready\n15\n");
+    init.stop();
+    assert_eq!(scene.read("heard"), "ready\nready\n15\n15\n");
+}
+
+#[test]
+fn a_second_stop_forces_unless_it_comes_at_once() {
+    for mode in MODES {
+        let scene = Scene::new();
+        let mut init = hears(&scene, &["--sockets", mode, "--grace", "50s"], &["stubborn"]);
+        init.signal(Signal::TERM);
+        init.signal(Signal::TERM);
+        init.signal(Signal::INT);
+        scene.wait_for("heard", 2);
+        thread::sleep(Duration::from_millis(1100));
+        assert!(init.process.ended().is_none(), "{mode}: duplicates within a second force nothing");
+        // Which of them comes first is the kernel's choice.
+        assert_eq!(heard(&scene).len(), 1, "{mode}: {:?}", heard(&scene));
+        let (code, took) = init.stop();
+        assert_eq!(code, 137, "{mode}");
+        assert!(took < Duration::from_secs(20), "{mode}: {took:?}");
+    }
+}
+
+#[test]
+fn a_program_is_born_with_a_clean_slate() {
+    let spoil =
+        ["env", "--ignore-signal=INT,QUIT,TERM,PIPE,USR1,CHLD,TSTP,TTIN,TTOU", "--block-signal=TERM,INT,USR2,CHLD"];
+    let field =
+        |text: &str, name: &str| text.lines().find_map(|line| line.strip_prefix(name)).map(|v| v.trim().to_owned());
+    let masks =
+        |text: &str| ["SigBlk:", "SigIgn:", "SigPnd:", "ShdPnd:"].map(|name| field(text, name).expect("a mask"));
+    let zero = "0".repeat(16);
+    for mode in MODES {
+        let scene = Scene::new();
+        let words = run_words(&["--sockets", mode], &STATUS);
+        let mut init = scene.start("adieu", &[&spoil[..], &words].concat());
+        assert_eq!(init.wait(), 0);
+        assert_eq!(masks(&init.process.output()), [zero.as_str(); 4].map(str::to_owned), "{mode}");
+
+        let mut nohup = scene.start("adieu", &[&["env", "--ignore-signal=HUP,TERM"][..], &words].concat());
+        nohup.wait();
+        assert_eq!(masks(&nohup.process.output())[1], format!("{:016x}", 1), "{mode}: nohup stays, the rest is undone");
+    }
+    // Other inits hand on what they were born with. (Not CHLD here: with that one ignored, tini never ends.)
+    let scene = Scene::new();
+    let spoil = ["env", "--ignore-signal=INT,QUIT,TERM"];
+    let mut tini = scene.start("tini", &[&spoil[..], &["tini", "-s", "--"], &STATUS].concat());
+    tini.wait();
+    assert_ne!(masks(&tini.process.output())[1], zero);
+}
