@@ -13,13 +13,13 @@ use crate::{cvt, cvt_long};
 /// where /proc can be read.
 static INHERITED_IGNORES: OnceLock<u64> = OnceLock::new();
 
-/// A signal that came, and from whom.
+/// A signal that came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Received {
     /// Which one.
     pub signal: Signal,
-    /// The sender's pid; 0 when the kernel sent it (a terminal's Ctrl-C, say).
-    pub from: i32,
+    /// The kernel sent it (a terminal's Ctrl-C, say) and no process.
+    pub from_kernel: bool,
 }
 
 /// All signals of this process, as a descriptor to poll. Signals are blocked for as long as the process lives.
@@ -63,8 +63,8 @@ impl SignalFd {
                 // SAFETY: zeroed at first and then filled in by the kernel.
                 let info = unsafe { info.assume_init() };
                 let number = i32::try_from(info.ssi_signo).unwrap_or(0);
-                let from = i32::try_from(info.ssi_pid).unwrap_or(0);
-                Ok(Signal::from_number(number).map(|signal| Received { signal, from }))
+                let from_kernel = info.ssi_code == libc::SI_KERNEL;
+                Ok(Signal::from_number(number).map(|signal| Received { signal, from_kernel }))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
@@ -132,13 +132,23 @@ pub(crate) fn reset_for_child(keep_ignoring: Option<Signal>) {
     }
 }
 
-/// Stops this process as Ctrl-Z would have, and returns when it is continued.
+/// Stops this process by `signal`, one of STOP, TSTP, TTIN, TTOU, and returns when it is continued; or at once, where the
+/// kernel stops nobody because no shell could continue it (an orphaned process group).
 ///
 /// # Errors
 /// None in practice.
-pub fn stop_self() -> io::Result<()> {
-    // SAFETY: takes an integer only. SIGSTOP cannot be blocked.
-    cvt(unsafe { libc::raise(libc::SIGSTOP) })?;
+pub fn stop_self(signal: Signal) -> io::Result<()> {
+    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: integers and an initialized set; SIG_DFL runs no code of ours. STOP cannot be blocked and stops in `raise`, the
+    // others stop in the call that unblocks them.
+    unsafe {
+        libc::signal(signal.number(), libc::SIG_DFL);
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::sigaddset(set.as_mut_ptr(), signal.number());
+        cvt(libc::raise(signal.number()))?;
+        libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
+        libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
+    }
     Ok(())
 }
 

@@ -49,6 +49,8 @@ pub struct Program {
     pub environment: Vec<CString>,
     /// Working directory, resolved afresh.
     pub directory: Option<CString>,
+    /// Whether the child leads a process group of its own.
+    pub own_group: bool,
     /// The terminal whose foreground group the child becomes.
     pub terminal: Option<OwnedFd>,
     /// A signal that stays ignored.
@@ -195,8 +197,10 @@ impl<'a> Prepared<'a> {
     }
 
     fn become_program(&mut self) -> ! {
-        // SAFETY: takes integers only.
-        drop(cvt(unsafe { libc::setpgid(0, 0) }));
+        if self.program.own_group {
+            // SAFETY: takes integers only.
+            drop(cvt(unsafe { libc::setpgid(0, 0) }));
+        }
         if let Some(terminal) = &self.program.terminal {
             drop(tty::set_foreground(terminal.as_fd(), std::process::id() as i32));
         }

@@ -53,6 +53,24 @@ pub fn own_group() -> i32 {
     unsafe { libc::getpgrp() }
 }
 
+/// Whether any process is in `group`, ended ones that nobody has waited for included.
+#[must_use]
+pub fn group_exists(group: i32) -> bool {
+    // SAFETY: takes integers only; signal 0 is only a question.
+    match cvt(unsafe { libc::killpg(group, 0) }) {
+        Ok(_) => true,
+        Err(error) => error.raw_os_error() != Some(libc::ESRCH),
+    }
+}
+
+/// Whether `fd` is a pipe, as between the commands of a shell's pipeline.
+#[must_use]
+pub fn is_pipe(fd: BorrowedFd<'_>) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let file = fd.try_clone_to_owned().map(std::fs::File::from);
+    file.and_then(|file| file.metadata()).is_ok_and(|meta| meta.file_type().is_fifo())
+}
+
 /// Whether `fd` is a terminal.
 #[must_use]
 pub fn is_terminal(fd: BorrowedFd<'_>) -> bool {

@@ -61,6 +61,7 @@ impl Supervisor {
             arguments: resolved.arguments,
             environment: resolved.environment,
             directory,
+            own_group: !self.terminal.as_ref().is_some_and(crate::terminal::Terminal::is_shared),
             terminal: self.terminal.as_ref().filter(|_| self.switch.serving() == Some(generation)).and_then(crate::terminal::Terminal::duplicate),
             keep_ignoring: self.ignored_hangup.then_some(Signal::HUP),
             death_signal: direct.then_some(Signal::KILL),
@@ -91,10 +92,14 @@ impl Supervisor {
             // Its own cgroup is looked at while it lives; until then it is ours.
             oom: process::oom_kills(process::own_pid()),
             exec_failed: None,
+            early: std::cell::RefCell::default(),
         };
         if direct {
             let main = program.spawn()?;
             (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
+            if let Some(terminal) = &self.terminal {
+                terminal.started(main);
+            }
         } else {
             running.root = Root::Keeper(keeper::start(&program, self.options.stop_signal.unwrap_or(Signal::TERM), self.options.grace)?);
         }
@@ -171,7 +176,11 @@ impl Supervisor {
                 Message::Started(main) => {
                     if let Some(running) = self.running.get_mut(&generation) {
                         (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
+                        running.send_early();
                         running.look_at_memory();
+                    }
+                    if let Some(terminal) = &self.terminal {
+                        terminal.started(main);
                     }
                     self.check_ready(generation);
                 }
@@ -254,9 +263,18 @@ impl Supervisor {
     pub(crate) fn main_changed(&mut self, generation: Generation, change: Change) {
         let outcome = match change {
             Change::Exited(code) => Outcome::Exited(code),
-            Change::Signaled(signal) => Outcome::Signaled(signal),
+            Change::Signaled(signal) => {
+                if self.terminal.is_some() && [Signal::INT, Signal::QUIT].contains(&signal) && !self.switch.is_stopping() {
+                    // Whoever sits at the terminal wants it to end: it is not started again.
+                    self.tell(Event::Stop);
+                }
+                Outcome::Signaled(signal)
+            }
             Change::Stopped(by) => {
-                if let (Some(terminal), Some(running)) = (&self.terminal, self.running.get(&generation)) {
+                if let (Some(terminal), Some(running)) = (&self.terminal, self.running.get(&generation))
+                    // It may have been continued since.
+                    && process::stat(running.main).is_ok_and(|stat| stat.state == 'T')
+                {
                     terminal.program_stopped(running.main, by);
                 }
                 return;

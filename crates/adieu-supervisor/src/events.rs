@@ -8,6 +8,7 @@ use adieu_core::signal::Signal;
 use adieu_core::switch::{Event, Generation};
 use adieu_linux::clock;
 use adieu_linux::poll::{Readiness, poll};
+use adieu_linux::signals::Received;
 
 use crate::hooks::HookKind;
 use crate::options::Sockets;
@@ -178,7 +179,7 @@ impl Supervisor {
             if received.signal == Signal::CHLD {
                 children = true;
             } else {
-                self.on_signal(received.signal);
+                self.on_signal(received);
             }
         }
         if children {
@@ -186,17 +187,36 @@ impl Supervisor {
         }
     }
 
-    fn on_signal(&mut self, received: Signal) {
+    fn on_signal(&mut self, Received { signal: received, from_kernel }: Received) {
+        let main = self.switch.serving().and_then(|serving| self.running.get(&serving)).map_or(0, |running| running.main);
+        if let Some(terminal) = &self.terminal {
+            let typed = [Signal::INT, Signal::QUIT, Signal::TSTP, Signal::WINCH].contains(&received);
+            if from_kernel && typed {
+                if !terminal.is_shared() {
+                    terminal.pass_on(main, received);
+                }
+                return;
+            }
+            if received == Signal::CONT && !terminal.is_shared() {
+                terminal.continued(main);
+                return;
+            }
+        }
         let rewritten = self.options.rewrite.iter().find(|(from, _)| *from == received).map(|(_, to)| *to);
         let signal = rewritten.unwrap_or(received);
         let asks = |signal: Signal| [Signal::TERM, Signal::INT].contains(&signal);
         if asks(received) || asks(signal) {
             self.stop(self.options.stop_signal.unwrap_or(signal));
-        } else if signal == Signal::HUP && self.terminal.is_none() && self.options.sockets != Sockets::Off && !has_terminal() {
+        } else if signal == Signal::HUP && self.reloads_at_hangup() {
             self.ask_reload(std::collections::BTreeMap::new(), Vec::new(), None);
         } else if ![Signal::PIPE, Signal::TTIN, Signal::TTOU].contains(&signal) {
             self.forward(signal);
         }
+    }
+
+    /// A terminal's end and a plain init's SIGHUP are the program's affair.
+    fn reloads_at_hangup(&self) -> bool {
+        self.terminal.is_none() && self.options.sockets != Sockets::Off
     }
 
     fn forward(&mut self, signal: Signal) {
@@ -236,9 +256,4 @@ impl Supervisor {
             self.tell(Event::Timeout);
         }
     }
-}
-
-/// Whether this process has a controlling terminal, in front or not.
-fn has_terminal() -> bool {
-    adieu_linux::tty::Terminal::controlling().is_some()
 }

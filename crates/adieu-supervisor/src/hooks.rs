@@ -116,6 +116,7 @@ impl Supervisor {
             arguments: resolved.arguments,
             environment: resolved.environment,
             directory: None,
+            own_group: true,
             terminal: None,
             keep_ignoring: None,
             death_signal: Some(Signal::KILL),

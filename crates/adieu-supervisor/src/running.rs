@@ -59,6 +59,8 @@ pub(crate) struct Running {
     pub(crate) waiting_listens: Vec<WaitingListen>,
     /// The memory cgroup's count of kills when it was last looked at.
     pub(crate) oom: Option<(PathBuf, u64)>,
+    /// Signals for the main process that came before its pid was known.
+    pub(crate) early: std::cell::RefCell<Vec<Signal>>,
     /// Why it could not be executed.
     pub(crate) exec_failed: Option<i32>,
 }
@@ -70,12 +72,24 @@ impl Running {
 
     /// Sends `signal` to the main process; a stopped one is continued, or it would never see it.
     pub(crate) fn signal_main(&self, signal: Signal) -> std::io::Result<()> {
-        let Some(main) = &self.pidfd else { return Ok(()) };
+        let Some(main) = &self.pidfd else {
+            if self.outcome.is_none() {
+                self.early.borrow_mut().push(signal);
+            }
+            return Ok(());
+        };
         main.send(signal)?;
         if process::stat(self.main).is_ok_and(|stat| stat.state == 'T') && signal != Signal::STOP && signal != Signal::TSTP {
             main.send(Signal::CONT)?;
         }
         Ok(())
+    }
+
+    /// Sends what came before its pid was known.
+    pub(crate) fn send_early(&self) {
+        for signal in self.early.take() {
+            drop(self.signal_main(signal));
+        }
     }
 
     /// Whether the kernel has killed for memory in its cgroup since the last look.

@@ -3,6 +3,7 @@
 mod killing;
 mod pid1;
 mod signals;
+mod terminal;
 
 use std::fs;
 use std::path::{Path, PathBuf};

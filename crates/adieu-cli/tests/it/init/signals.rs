@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 
 use super::{Init, MODES, PYTHON, Scene, program, run_words};
+use crate::harness::count;
 
 const STATUS: [&str; 2] = ["cat", "/proc/self/status"];
 
@@ -120,7 +121,11 @@ fn hup_is_forwarded_by_a_plain_init_and_reloads_otherwise() {
 
     let scene = Scene::new();
     let options = ["--ready", "exec:test $(grep -c ready heard) = $ADIEU_GENERATION", "--settle", "0"];
-    let mut init = hears(&scene, &options, &[]);
+    // In a session without a terminal, wherever the tests are run.
+    let script = program("hears.py");
+    let words = run_words(&options, &[PYTHON, &script, "heard"]);
+    let mut init = scene.start("adieu", &[&["setsid"][..], &words].concat());
+    scene.wait_for("heard", 1);
     init.signal(Signal::HUP);
     // The new one is there, then the old one is asked.
     scene.wait_for("heard", 3);
@@ -174,4 +179,20 @@ fn a_program_is_born_with_a_clean_slate() {
     let mut tini = scene.start("tini", &[&spoil[..], &["tini", "-s", "--"], &STATUS].concat());
     tini.wait();
     assert_ne!(masks(&tini.process.output())[1], zero);
+}
+
+#[test]
+fn a_signal_that_comes_while_the_program_is_being_started_is_not_lost() {
+    for mode in MODES {
+        for turn in 0..count(30, 1000) {
+            let scene = Scene::new();
+            // The program itself says that it is there, perhaps before the supervisor has heard of it.
+            let script = "echo > up; exec sleep 1000";
+            let mut init = scene.run(&["--sockets", mode, "--grace", "50s"], &["sh", "-c", script]);
+            while !scene.path("up").exists() {}
+            let (code, took) = init.stop();
+            assert_eq!(code, 143, "{mode}, turn {turn}");
+            assert!(took < Duration::from_secs(20), "{mode}, turn {turn}: {took:?}");
+        }
+    }
 }
