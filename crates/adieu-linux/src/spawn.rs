@@ -233,11 +233,23 @@ impl<'a> Prepared<'a> {
         // SAFETY: NUL-terminated strings in NULL-terminated arrays, all alive; returns only on failure.
         unsafe { libc::execve(path, self.arguments.as_ptr(), self.environment.as_ptr()) };
         let errno = errno_of(&io::Error::last_os_error());
-        if errno == libc::ENOEXEC {
+        if errno == libc::ENOEXEC && !self.is_binary() {
             // SAFETY: as above.
             unsafe { libc::execve(c"/bin/sh".as_ptr(), self.shell_arguments.as_ptr(), self.environment.as_ptr()) };
         }
         errno
+    }
+
+    /// Whether the file is no text, as the shells judge it: a program for another machine is not for `/bin/sh`.
+    fn is_binary(&self) -> bool {
+        let mut start = [0u8; 128];
+        // SAFETY: a NUL-terminated string, and a buffer of the length that is stated.
+        let length = unsafe {
+            let file = libc::open(self.program.path.as_ptr(), libc::O_RDONLY | libc::O_CLOEXEC);
+            libc::read(file, start.as_mut_ptr().cast(), start.len())
+        };
+        let read = usize::try_from(length).ok().and_then(|length| start.get(..length)).unwrap_or_default();
+        read.split(|byte| *byte == b'\n').next().is_some_and(|line| line.contains(&0))
     }
 
     fn write_listen_pid(&mut self) {

@@ -106,6 +106,8 @@ impl Supervisor {
         self.running.insert(generation, running);
         self.begin_probing(generation);
         if direct {
+            // What went wrong on the way has been said by now; its end must not be heard first.
+            self.hear_keeper(generation);
             self.check_ready(generation);
         }
         Ok(())

@@ -142,7 +142,8 @@ impl Supervisor {
     }
 
     fn needs_looks(&self) -> bool {
-        self.options.sockets != Sockets::Off && self.running.values().any(crate::running::Running::is_alive)
+        // A plain init has nothing to look after but the cause of an end, for a hook that wants to know it.
+        (self.options.sockets != Sockets::Off || self.options.post_stop.is_some()) && self.running.values().any(crate::running::Running::is_alive)
     }
 
     /// Now and then: duplicates that nobody holds any more, and the memory cgroup that a program may have moved to.

@@ -1,7 +1,9 @@
 //! `adieu run` as an init: processes, signals, terminals, hooks, containers. Each promise beside what happens without it.
 
+mod hooks;
 mod killing;
 mod pid1;
+mod restarts;
 mod signals;
 mod terminal;
 

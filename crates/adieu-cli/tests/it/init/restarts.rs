@@ -1,0 +1,78 @@
+//! Programs that cannot be started, and programs that are started again.
+
+use std::time::{Duration, Instant};
+
+use super::{MODES, Scene, until};
+
+#[test]
+fn what_cannot_be_started_has_the_codes_of_a_shell() {
+    for mode in MODES {
+        let scene = Scene::new();
+        let plain = scene.write("plain", "not a program");
+        let broken = scene.write("broken", "#!/no/such/interpreter\n");
+        let script = scene.write("script", "exit 9\n");
+        let binary = scene.write("binary", "\x7fELF\x02\x01\0\0 and nothing more");
+        for file in [&broken, &script, &binary] {
+            let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(file, executable).expect("it is ours");
+        }
+        let table: [(&str, i32, &str); 7] = [
+            ("no-such-program", 127, "was not found"),
+            ("/no/such/file", 127, "was not found"),
+            (&plain, 126, "not executable"),
+            ("/etc", 126, "directory"),
+            (&broken, 127, "cannot be executed"),
+            (&binary, 126, "cannot be executed"),
+            // As execvp(3) does it.
+            (&script, 9, ""),
+        ];
+        for (program, code, why) in table {
+            let mut init = scene.run(&["--sockets", mode, "--restart", "never"], &[program]);
+            assert_eq!(init.wait(), code, "{mode}: {program}: {}", init.process.output());
+            assert!(init.process.output().contains(why), "{mode}: {program}: {}", init.process.output());
+        }
+    }
+}
+
+#[test]
+fn restarts_are_as_asked_for() {
+    for mode in MODES {
+        // Policy, code of the first life, whether there is a second.
+        for (policy, code, again) in [
+            ("never", 1, false),
+            ("never", 0, false),
+            ("on-failure", 1, true),
+            ("on-failure", 0, false),
+            ("always", 0, true),
+        ] {
+            let scene = Scene::new();
+            let script = format!("echo life >> lives; [ $ADIEU_GENERATION = 2 ] && exec sleep 1000; exit {code}");
+            let mut init = scene.run(&["--sockets", mode, "--restart", policy], &["sh", "-c", &script]);
+            if again {
+                scene.wait_for("lives", 2);
+                init.find("sleep 1000");
+                assert_eq!(init.stop().0, 143, "{mode} {policy}");
+            } else {
+                assert_eq!(init.wait(), code, "{mode} {policy}");
+            }
+            assert_eq!(scene.read("lives").lines().count(), if again { 2 } else { 1 }, "{mode} {policy}");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_keeps_dying_is_started_ever_less_often_and_can_be_stopped_meanwhile() {
+    for mode in MODES {
+        let scene = Scene::new();
+        let began = Instant::now();
+        let script = "echo life >> lives; kill -KILL $$";
+        let mut init = scene.run(&["--sockets", mode, "--restart", "on-failure"], &["sh", "-c", script]);
+        scene.wait_for("lives", 5);
+        // 0.1, 0.2, 0.4 and 0.8 s lie between them.
+        assert!(began.elapsed() >= Duration::from_millis(1490), "{mode}: {:?}", began.elapsed());
+        until("the fifth is gone too", || init.tree().is_empty());
+        let (code, took) = init.stop();
+        assert_eq!(code, 0, "{mode}: nothing ran that could have failed to stop");
+        assert!(took < Duration::from_secs(10), "{mode}: {took:?}");
+    }
+}
