@@ -11,14 +11,22 @@ use adieu_core::wire::{self, Reply, Request};
 /// answered; `InvalidData` when the answer is not of this protocol.
 pub fn ask(name: &str, request: &Request, mut on_reply: impl FnMut(Reply)) -> io::Result<()> {
     let mut stream = crate::connect(name)?;
-    stream.write_all(&wire::line(request))?;
+    // Whoever is refused at the door is told so before the request has been read.
+    let written = stream.write_all(&wire::line(request));
     for line in BufReader::new(stream).lines() {
-        let reply: Reply = serde_json::from_str(&line?)?;
+        let line = match (line, &written) {
+            (Ok(line), _) => line,
+            // It was refused and the answer is lost: the write says more than the read.
+            (Err(_), Err(_)) => break,
+            (Err(error), Ok(())) => return Err(error),
+        };
+        let reply: Reply = serde_json::from_str(&line)?;
         let done = matches!(reply, Reply::Done { .. });
         on_reply(reply);
         if done {
             return Ok(());
         }
     }
+    written?;
     Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the instance ended before it answered"))
 }

@@ -44,6 +44,11 @@ impl Drop for Place {
     }
 }
 
+/// One directory was named: then nothing but that one counts.
+fn is_explicit() -> bool {
+    std::env::var_os("ADIEU_RUNTIME_DIR").is_some()
+}
+
 /// The directories that are looked at, in order.
 fn directories() -> Vec<PathBuf> {
     if let Some(explicit) = std::env::var_os("ADIEU_RUNTIME_DIR") {
@@ -85,7 +90,7 @@ impl Place {
 
     /// `None` when the name is taken.
     fn take_one(name: &str) -> Result<Option<Self>, PlaceError> {
-        let explicit = std::env::var_os("ADIEU_RUNTIME_DIR").is_some();
+        let explicit = is_explicit();
         for directory in directories() {
             match Self::take_in(&directory, name) {
                 Ok(place) => return Ok(place),
@@ -129,23 +134,37 @@ impl Place {
 /// # Errors
 /// `NotFound` when there is no such instance; `PermissionDenied` when it belongs to another user.
 pub fn connect(name: &str) -> io::Result<UnixStream> {
-    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("no instance named {name:?} is running"));
-    check_name(name).map_err(|_| missing())?;
+    let missing = |hint: &str| io::Error::new(io::ErrorKind::NotFound, format!("no instance named {name:?} is running{hint}"));
+    check_name(name).map_err(|_| missing(""))?;
+    let (mut denied, mut hint) = (None, String::new());
     for directory in directories() {
-        match UnixStream::connect(directory.join(format!("{name}.sock"))) {
+        let path = directory.join(format!("{name}.sock"));
+        match UnixStream::connect(&path) {
             Ok(stream) => return Ok(stream),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
-            // A socket that nobody listens on was left by one that was killed.
-            Err(_) => {}
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                // Nothing, or a socket that nobody listens on, left by one that was killed.
+            }
+            Err(_) if path.symlink_metadata().is_ok() => denied = Some(path),
+            Err(_) => hint = format!(" (as far as this user may see: not in {})", directory.display()),
         }
     }
-    let users = if own_user() == 0 { abstract_users(name) } else { vec![own_user()] };
+    let users = match (is_explicit(), own_user()) {
+        (true, _) => Vec::new(),
+        (false, 0) => abstract_users(name),
+        (false, user) => vec![user],
+    };
     for user in users {
         if let Ok(stream) = abstract_name(name, user).and_then(|address| UnixStream::connect_addr(&address)) {
             return Ok(stream);
         }
     }
-    Err(missing())
+    match denied {
+        Some(path) => {
+            let text = format!("the instance {name:?} belongs to another user ({} may not be opened)", path.display());
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, text))
+        }
+        None => Err(missing(&hint)),
+    }
 }
 
 /// The users with an abstract socket of that name.
@@ -179,7 +198,8 @@ pub fn names() -> Vec<String> {
         }
     }
     let own = own_user();
-    names.extend(abstract_instances().into_iter().filter(|(user, _)| own == 0 || *user == own).map(|(_, name)| name));
+    let others = if is_explicit() { Vec::new() } else { abstract_instances() };
+    names.extend(others.into_iter().filter(|(user, _)| own == 0 || *user == own).map(|(_, name)| name));
     names.sort_unstable();
     names.dedup();
     names
