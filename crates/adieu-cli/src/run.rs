@@ -91,8 +91,11 @@ fn parse_yes(text: &str) -> Result<bool, String> {
 }
 
 pub(crate) fn run(arguments: RunArgs) -> i32 {
+    // Below another instance the variable names that one, as a fact for its program, and not us.
+    let nested = std::env::var_os("ADIEU_GENERATION").is_some();
+    let told = std::env::var("ADIEU_NAME").ok();
     let options = Options {
-        name: arguments.name,
+        name: arguments.name.filter(|name| !nested || told.as_ref() != Some(name)),
         grace: arguments.grace,
         drain_timeout: arguments.drain_timeout,
         drain_quiet: arguments.drain_quiet,

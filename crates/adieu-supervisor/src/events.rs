@@ -205,9 +205,11 @@ impl Supervisor {
         }
         let rewritten = self.options.rewrite.iter().find(|(from, _)| *from == received).map(|(_, to)| *to);
         let signal = rewritten.unwrap_or(received);
-        let asks = |signal: Signal| [Signal::TERM, Signal::INT].contains(&signal);
+        // The signal that stops the program stops us too: an image's STOPSIGNAL is sent to PID 1.
+        let stop_signal = self.options.stop_signal;
+        let asks = |signal: Signal| [Signal::TERM, Signal::INT].contains(&signal) || stop_signal == Some(signal);
         if asks(received) || asks(signal) {
-            self.stop(self.options.stop_signal.unwrap_or(signal));
+            self.stop(stop_signal.unwrap_or(signal));
         } else if signal == Signal::HUP && self.reloads_at_hangup() {
             self.ask_reload(std::collections::BTreeMap::new(), Vec::new(), None);
         } else if ![Signal::PIPE, Signal::TTIN, Signal::TTOU].contains(&signal) {

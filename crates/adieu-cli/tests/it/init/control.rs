@@ -248,3 +248,13 @@ fn options_are_variables_too_and_options_win() {
     scene.wait_for("heard", 3);
     assert_eq!(init.stop().0, 42);
 }
+
+#[test]
+fn an_instance_below_another_has_a_name_of_its_own() {
+    let scene = Scene::new();
+    let script = "echo $ADIEU_NAME >> names; exec sleep 1000";
+    let mut init = scene.run(&["--name", "x"], &[ADIEU, "run", "--", "sh", "-c", script]);
+    scene.wait_for("names", 1);
+    assert_eq!(scene.read("names"), "sh\n");
+    assert_eq!(init.stop().0, 143, "{}", init.process.output());
+}

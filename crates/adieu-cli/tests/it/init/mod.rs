@@ -1,6 +1,8 @@
 //! `adieu run` as an init: processes, signals, terminals, hooks, containers. Each promise beside what happens without it.
 
+mod containers;
 mod control;
+mod engine;
 mod hooks;
 mod killing;
 mod pid1;
