@@ -114,6 +114,14 @@ impl Drop for Engine {
         }
         self.process.signal(Signal::TERM);
         self.process.wait();
+        // It leaves the network namespace of the host mounted.
+        let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let here = self.scene.directory().display().to_string();
+        for mounted in
+            mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|mounted| mounted.starts_with(&here))
+        {
+            drop(Command::new("umount").arg(mounted).output());
+        }
     }
 }
 

@@ -9,6 +9,7 @@ mod pid1;
 mod restarts;
 mod signals;
 mod terminal;
+mod transcripts;
 
 use std::fs;
 use std::path::{Path, PathBuf};
