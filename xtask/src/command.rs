@@ -54,10 +54,7 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>, args: &[&str]) -> Co
 
 /// The cargo that started this chore.
 pub(crate) fn cargo(args: &[&str]) -> Command {
-    command(
-        std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()),
-        args,
-    )
+    command(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()), args)
 }
 
 /// Prints the command, runs it, and fails with its name when it fails.
@@ -65,9 +62,7 @@ pub(crate) fn step(command: &mut Command) -> Outcome {
     let line = shown(command);
     println!("\n==> {line}");
     let began = Instant::now();
-    let status = command
-        .status()
-        .map_err(|e| Failure(format!("cannot start `{line}`: {e}")))?;
+    let status = command.status().map_err(|e| Failure(format!("cannot start `{line}`: {e}")))?;
     if !status.success() {
         return Err(Failure(format!("`{line}` failed: {status}")));
     }
@@ -98,27 +93,11 @@ pub(crate) fn which(name: &str) -> Option<PathBuf> {
 
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    let name = program
-        .file_name()
-        .unwrap_or(command.get_program())
-        .to_string_lossy()
-        .into_owned();
+    let name = program.file_name().unwrap_or(command.get_program()).to_string_lossy().into_owned();
     let variables = command
         .get_envs()
         .filter_map(|(key, value)| Some((key.to_string_lossy(), value?.to_string_lossy())))
-        .map(|(key, value)| {
-            if value.contains(' ') {
-                format!("{key}='{value}'")
-            } else {
-                format!("{key}={value}")
-            }
-        });
-    let args = command
-        .get_args()
-        .map(|arg| arg.to_string_lossy().into_owned());
-    variables
-        .chain([name])
-        .chain(args)
-        .collect::<Vec<_>>()
-        .join(" ")
+        .map(|(key, value)| if value.contains(' ') { format!("{key}='{value}'") } else { format!("{key}={value}") });
+    let args = command.get_args().map(|arg| arg.to_string_lossy().into_owned());
+    variables.chain([name]).chain(args).collect::<Vec<_>>().join(" ")
 }

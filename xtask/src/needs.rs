@@ -30,90 +30,30 @@ struct Need {
 }
 
 const NEEDS: &[Need] = &[
-    Need {
-        package: "busybox-static",
-        probe: Probe::StaticBinary("/bin/busybox"),
-    },
-    Need {
-        package: "catatonit",
-        probe: Probe::Command("catatonit"),
-    },
-    Need {
-        package: "docker.io",
-        probe: Probe::Command("dockerd"),
-    },
-    Need {
-        package: "dumb-init",
-        probe: Probe::Command("dumb-init"),
-    },
-    Need {
-        package: "gcc",
-        probe: Probe::Command("gcc"),
-    },
-    Need {
-        package: "golang-go",
-        probe: Probe::File("/usr/bin/go"),
-    },
-    Need {
-        package: "gunicorn",
-        probe: Probe::Python("gunicorn"),
-    },
-    Need {
-        package: "iproute2",
-        probe: Probe::Command("ip"),
-    },
-    Need {
-        package: "iptables",
-        probe: Probe::Command("iptables"),
-    },
-    Need {
-        package: "libc6-dev",
-        probe: Probe::File("/usr/include/stdlib.h"),
-    },
+    Need { package: "busybox-static", probe: Probe::StaticBinary("/bin/busybox") },
+    Need { package: "catatonit", probe: Probe::Command("catatonit") },
+    Need { package: "docker.io", probe: Probe::Command("dockerd") },
+    Need { package: "dumb-init", probe: Probe::Command("dumb-init") },
+    Need { package: "gcc", probe: Probe::Command("gcc") },
+    Need { package: "golang-go", probe: Probe::File("/usr/bin/go") },
+    Need { package: "gunicorn", probe: Probe::Python("gunicorn") },
+    Need { package: "iproute2", probe: Probe::Command("ip") },
+    Need { package: "iptables", probe: Probe::Command("iptables") },
+    Need { package: "libc6-dev", probe: Probe::File("/usr/include/stdlib.h") },
     Need {
         package: "libjakarta-annotation-api-java",
         probe: Probe::File("/usr/share/java/jakarta-annotation-api.jar"),
     },
-    Need {
-        package: "libtomcat10-embed-java",
-        probe: Probe::File("/usr/share/java/tomcat10-embed-core.jar"),
-    },
-    Need {
-        package: "nginx-light",
-        probe: Probe::Command("nginx"),
-    },
-    Need {
-        package: "nodejs",
-        probe: Probe::Command("node"),
-    },
-    Need {
-        package: "openjdk-17-jdk-headless",
-        probe: Probe::Command("javac"),
-    },
-    Need {
-        package: "postgresql",
-        probe: Probe::PostgresServer,
-    },
-    Need {
-        package: "puma",
-        probe: Probe::File("/usr/bin/puma"),
-    },
-    Need {
-        package: "python3-psycopg2",
-        probe: Probe::Python("psycopg2"),
-    },
-    Need {
-        package: "python3-uvicorn",
-        probe: Probe::Python("uvicorn"),
-    },
-    Need {
-        package: "python3-venv",
-        probe: Probe::Python("ensurepip"),
-    },
-    Need {
-        package: "tini",
-        probe: Probe::Command("tini"),
-    },
+    Need { package: "libtomcat10-embed-java", probe: Probe::File("/usr/share/java/tomcat10-embed-core.jar") },
+    Need { package: "nginx-light", probe: Probe::Command("nginx") },
+    Need { package: "nodejs", probe: Probe::Command("node") },
+    Need { package: "openjdk-17-jdk-headless", probe: Probe::Command("javac") },
+    Need { package: "postgresql", probe: Probe::PostgresServer },
+    Need { package: "puma", probe: Probe::File("/usr/bin/puma") },
+    Need { package: "python3-psycopg2", probe: Probe::Python("psycopg2") },
+    Need { package: "python3-uvicorn", probe: Probe::Python("uvicorn") },
+    Need { package: "python3-venv", probe: Probe::Python("ensurepip") },
+    Need { package: "tini", probe: Probe::Command("tini") },
 ];
 
 impl Probe {
@@ -121,15 +61,10 @@ impl Probe {
         match self {
             Self::Command(name) => which(name).is_some(),
             Self::File(path) => Path::new(path).exists(),
-            Self::Python(module) => {
-                succeeds(&mut command(PYTHON, &["-c", &format!("import {module}")]))
-            }
+            Self::Python(module) => succeeds(&mut command(PYTHON, &["-c", &format!("import {module}")])),
             Self::StaticBinary(path) => statically::is_static(Path::new(path)).unwrap_or(false),
-            Self::PostgresServer => fs::read_dir("/usr/lib/postgresql").is_ok_and(|versions| {
-                versions
-                    .flatten()
-                    .any(|dir| dir.path().join("bin/initdb").exists())
-            }),
+            Self::PostgresServer => fs::read_dir("/usr/lib/postgresql")
+                .is_ok_and(|versions| versions.flatten().any(|dir| dir.path().join("bin/initdb").exists())),
         }
     }
 }
@@ -138,38 +73,23 @@ impl Probe {
 pub(crate) fn ensure() -> Outcome {
     let missing = missing();
     if missing.is_empty() {
-        println!(
-            "==> all {} packages that the tests need are there",
-            NEEDS.len()
-        );
+        println!("==> all {} packages that the tests need are there", NEEDS.len());
         return Ok(());
     }
     println!("==> missing: {}", missing.join(" "));
-    let by_hand = format!(
-        "sudo apt-get install --no-install-recommends {}",
-        missing.join(" ")
-    );
+    let by_hand = format!("sudo apt-get install --no-install-recommends {}", missing.join(" "));
     if !nix::unistd::geteuid().is_root() || which("apt-get").is_none() {
-        return Err(Failure(format!(
-            "the tests need more than is installed. Please run:\n{by_hand}"
-        )));
+        return Err(Failure(format!("the tests need more than is installed. Please run:\n{by_hand}")));
     }
     install(&missing)?;
     match self::missing().as_slice() {
         [] => Ok(()),
-        still => Err(Failure(format!(
-            "installed, and yet not found: {}",
-            still.join(" ")
-        ))),
+        still => Err(Failure(format!("installed, and yet not found: {}", still.join(" ")))),
     }
 }
 
 fn missing() -> Vec<&'static str> {
-    NEEDS
-        .iter()
-        .filter(|need| !need.probe.found())
-        .map(|need| need.package)
-        .collect()
+    NEEDS.iter().filter(|need| !need.probe.found()).map(|need| need.package).collect()
 }
 
 fn install(packages: &[&str]) -> Outcome {
@@ -192,11 +112,7 @@ struct NoServices {
 
 impl NoServices {
     fn until_dropped() -> Outcome<Self> {
-        let file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o755)
-            .open(POLICY);
+        let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o755).open(POLICY);
         match file {
             Ok(mut file) => {
                 let guard = Self { ours: true };
@@ -205,9 +121,7 @@ impl NoServices {
                 Ok(guard)
             }
             // The machine has its own rule about services; it stays as it is.
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Ok(Self { ours: false })
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(Self { ours: false }),
             Err(error) => Err(Failure(format!("cannot write {POLICY}: {error}"))),
         }
     }

@@ -18,29 +18,15 @@ pub(crate) fn test() -> Outcome {
     step(&mut cargo(&["fmt", "--all", "--check"]))?;
     let example = "examples/servers/rust-axum/Cargo.toml";
     step(&mut cargo(&["fmt", "--check", "--manifest-path", example]))?;
-    let lints = [
-        "--workspace",
-        "--all-targets",
-        "--all-features",
-        "--",
-        "--deny",
-        "warnings",
-    ];
+    let lints = ["--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"];
     step(cargo(&["clippy", "--quiet"]).args(lints))?;
-    let profile = if std::env::var_os("CI").is_some() {
-        "ci"
-    } else {
-        "default"
-    };
+    let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
     tests(profile, &[])?;
     step(&mut cargo(&["test", "--quiet", "--workspace", "--doc"]))?;
     let mut doc = cargo(&["doc", "--quiet", "--workspace", "--no-deps"]);
     step(doc.env("RUSTDOCFLAGS", "--deny warnings"))?;
     licences()?;
-    println!(
-        "\nall of it passed, in {:.0} s",
-        began.elapsed().as_secs_f64()
-    );
+    println!("\nall of it passed, in {:.0} s", began.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -48,33 +34,16 @@ pub(crate) fn test() -> Outcome {
 /// `PROPTEST_CASES`.
 pub(crate) fn prove() -> Outcome {
     tools()?;
-    tests(
-        "prove",
-        &[("ADIEU_PROVE", "1"), ("PROPTEST_CASES", "10000")],
-    )
+    tests("prove", &[("ADIEU_PROVE", "1"), ("PROPTEST_CASES", "10000")])
 }
 
 /// All tests but the ones in documentation. nextest is quicker and says more; without it the tests are the same.
 fn tests(profile: &str, variables: &[(&str, &str)]) -> Outcome {
     let mut run = if succeeds(&mut cargo(&["nextest", "--version"])) {
-        cargo(&[
-            "nextest",
-            "run",
-            "--workspace",
-            "--no-fail-fast",
-            "--profile",
-            profile,
-        ])
+        cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--profile", profile])
     } else {
         println!("\n==> cargo-nextest is not installed: the tests run with cargo's own runner");
-        cargo(&[
-            "test",
-            "--workspace",
-            "--no-fail-fast",
-            "--lib",
-            "--bins",
-            "--tests",
-        ])
+        cargo(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])
     };
     step(run.envs(variables.iter().copied()))
 }
@@ -86,7 +55,5 @@ fn licences() -> Outcome {
         println!("\n==> cargo-deny is not installed: licences are not checked here");
         return Ok(());
     }
-    step(&mut cargo(&[
-        "deny", "check", "licenses", "bans", "sources",
-    ]))
+    step(&mut cargo(&["deny", "check", "licenses", "bans", "sources"]))
 }

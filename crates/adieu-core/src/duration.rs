@@ -169,11 +169,26 @@ mod tests {
     fn durations_are_read_as_people_write_them() {
         let ms = Duration::from_millis;
         for (text, expected) in [
-            ("30s", ms(30_000)), ("500ms", ms(500)), ("2m", ms(120_000)), ("1h", ms(3_600_000)), ("1m30s", ms(90_000)),
-            ("0", ms(0)), ("00", ms(0)), ("0s", ms(0)), ("1.5s", ms(1_500)), ("0.25m", ms(15_000)), ("1d", ms(86_400_000)),
-            (" 5s\n", ms(5_000)), ("1h0m1s", ms(3_601_000)), ("1.50s", ms(1_500)), ("007s", ms(7_000)),
-            ("250us", Duration::from_micros(250)), ("250µs", Duration::from_micros(250)), ("1ns", Duration::from_nanos(1)),
-            ("0.000000001s", Duration::from_nanos(1)), ("18446744073709551615s", Duration::from_secs(u64::MAX)),
+            ("30s", ms(30_000)),
+            ("500ms", ms(500)),
+            ("2m", ms(120_000)),
+            ("1h", ms(3_600_000)),
+            ("1m30s", ms(90_000)),
+            ("0", ms(0)),
+            ("00", ms(0)),
+            ("0s", ms(0)),
+            ("1.5s", ms(1_500)),
+            ("0.25m", ms(15_000)),
+            ("1d", ms(86_400_000)),
+            (" 5s\n", ms(5_000)),
+            ("1h0m1s", ms(3_601_000)),
+            ("1.50s", ms(1_500)),
+            ("007s", ms(7_000)),
+            ("250us", Duration::from_micros(250)),
+            ("250µs", Duration::from_micros(250)),
+            ("1ns", Duration::from_nanos(1)),
+            ("0.000000001s", Duration::from_nanos(1)),
+            ("18446744073709551615s", Duration::from_secs(u64::MAX)),
         ] {
             assert_eq!(parse(text), Ok(expected), "{text}");
         }
@@ -195,7 +210,10 @@ mod tests {
             ("1s1s", "\"s\" is out of place in \"1s1s\": units come from the longest to the shortest, each once"),
             ("0.1ns", "\"0.1ns\" is more exact than a nanosecond"),
             ("18446744073709551616s", "\"18446744073709551616s\" is too long"),
-            ("999999999999999999999999999999999999999999d", "\"999999999999999999999999999999999999999999d\" is too long"),
+            (
+                "999999999999999999999999999999999999999999d",
+                "\"999999999999999999999999999999999999999999d\" is too long",
+            ),
         ] {
             assert_eq!(parse(text).map_err(|error| error.to_string()), Err(expected.to_owned()), "{text}");
         }
@@ -203,10 +221,19 @@ mod tests {
 
     #[test]
     fn the_shortest_form_is_written() {
-        for text in ["0", "500ms", "1.5s", "30s", "2m", "1m30s", "1h", "1d", "1m1.5s", "7us", "1.001s", "1h1s", "1.5ms", "3ns"] {
+        for text in
+            ["0", "500ms", "1.5s", "30s", "2m", "1m30s", "1h", "1d", "1m1.5s", "7us", "1.001s", "1h1s", "1.5ms", "3ns"]
+        {
             assert_eq!(format(parse(text).expect(text)), text);
         }
-        for (long, short) in [("60s", "1m"), ("1000ms", "1s"), ("0.1s", "100ms"), ("1h0m1s", "1h1s"), ("1500ms", "1.5s"), ("1.5h", "1h30m")] {
+        for (long, short) in [
+            ("60s", "1m"),
+            ("1000ms", "1s"),
+            ("0.1s", "100ms"),
+            ("1h0m1s", "1h1s"),
+            ("1500ms", "1.5s"),
+            ("1.5h", "1h30m"),
+        ] {
             assert_eq!(format(parse(long).expect(long)), short);
         }
     }

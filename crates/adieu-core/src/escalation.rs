@@ -223,7 +223,8 @@ mod tests {
     /// Every order of events up to this length, with and without time passing between them.
     #[test]
     fn every_order_of_events_keeps_the_invariants() {
-        let alphabet = [request(false), request(true), Event::PreStopDone, Event::MainGone, Event::TreeGone, Event::Force];
+        let alphabet =
+            [request(false), request(true), Event::PreStopDone, Event::MainGone, Event::TreeGone, Event::Force];
         let mut orders = vec![Vec::new()];
         for _ in 0..5 {
             let longer: Vec<Vec<Option<Event>>> = orders
@@ -273,7 +274,10 @@ mod tests {
             assert!(killed == 0 || forced, "{order:?}: killed before its time");
             assert_eq!(machine.was_forced(), killed > 0, "{order:?}");
             assert_eq!(machine.state() == State::Ended, gone, "{order:?}");
-            assert!(gone || machine.state() == State::Idle || machine.poll_timeout().is_some(), "{order:?}: no deadline");
+            assert!(
+                gone || machine.state() == State::Idle || machine.poll_timeout().is_some(),
+                "{order:?}: no deadline"
+            );
         }
     }
 

@@ -3,7 +3,10 @@
 //! Every machine has the same four verbs: `handle(now, event)`, `handle_timeout(now)`, `poll_timeout()` and
 //! `poll_action()`. The caller brings the time and performs the actions; nothing here blocks or fails to terminate.
 #![forbid(unsafe_code)]
-#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::wildcard_enum_match_arm))]
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)
+)]
 
 pub mod address;
 pub mod duration;
@@ -17,8 +20,8 @@ pub mod park;
 pub mod restart;
 pub mod signal;
 pub mod switch;
+mod time;
 pub mod timeline;
 pub mod wire;
-mod time;
 
 pub use time::Timestamp;

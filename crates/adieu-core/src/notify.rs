@@ -124,7 +124,9 @@ pub fn parse(datagram: &[u8]) -> Result<Message, BadMessage> {
     let mut message = Message::default();
     for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         match read(line) {
-            Ok(field) if message.has_key_of(&field) => message.issues.push(Issue::Duplicate { key: field.key().to_owned() }),
+            Ok(field) if message.has_key_of(&field) => {
+                message.issues.push(Issue::Duplicate { key: field.key().to_owned() })
+            }
             Ok(field) => message.fields.push(field),
             Err(issue) => message.issues.push(issue),
         }
@@ -215,7 +217,9 @@ impl Field {
         match self {
             Self::Ready | Self::Reloading | Self::Stopping | Self::WatchdogAlive | Self::Barrier => b"1".to_vec(),
             Self::WatchdogTrigger => b"trigger".to_vec(),
-            Self::MonotonicUsec(usec) | Self::WatchdogUsec(usec) | Self::ExtendTimeoutUsec(usec) => usec.to_string().into_bytes(),
+            Self::MonotonicUsec(usec) | Self::WatchdogUsec(usec) | Self::ExtendTimeoutUsec(usec) => {
+                usec.to_string().into_bytes()
+            }
             Self::Status(text) => text.clone().into_bytes(),
             Self::Errno(number) => number.to_string().into_bytes(),
             Self::MainPid(pid) => pid.to_string().into_bytes(),
@@ -242,9 +246,9 @@ fn read(line: &[u8]) -> Result<Field, Issue> {
         return Err(Issue::NotAField { line: lossy(line) });
     };
     let key = lossy(key);
-    known(&key, value).unwrap_or_else(|| Some(Field::Other { key: key.clone(), value: value.to_vec() })).ok_or_else(|| {
-        Issue::BadValue { key: key.clone(), value: lossy(value) }
-    })
+    known(&key, value)
+        .unwrap_or_else(|| Some(Field::Other { key: key.clone(), value: value.to_vec() }))
+        .ok_or_else(|| Issue::BadValue { key: key.clone(), value: lossy(value) })
 }
 
 /// `None` for a key that is not known, `Some(None)` for a value that it can't have.

@@ -157,9 +157,9 @@ impl Parking {
     /// Whether this connection waits for nothing that the program could answer: it is parked between two requests.
     #[must_use]
     pub fn is_settled(&self, cookie: u64) -> bool {
-        self.connections
-            .get(&cookie)
-            .is_none_or(|c| c.stage == Stage::Parked && !c.owed && c.sample.unread == 0 && c.sample.unsent_or_unacked == 0)
+        self.connections.get(&cookie).is_none_or(|c| {
+            c.stage == Stage::Parked && !c.owed && c.sample.unread == 0 && c.sample.unsent_or_unacked == 0
+        })
     }
 
     /// How many are parked, and how many are being carried.
@@ -206,7 +206,9 @@ impl Connection {
         let unread = self.sample.unread > 0;
         match self.stage {
             Stage::Free if !unread => (self, Some(Action::Park(cookie))),
-            Stage::Parked if unread && self.owed => (Self { stage: Stage::Free, ..self }, Some(Action::GiveBack(cookie))),
+            Stage::Parked if unread && self.owed => {
+                (Self { stage: Stage::Free, ..self }, Some(Action::GiveBack(cookie)))
+            }
             Stage::Parked if unread && !self.sent_now => (self, Some(Action::Look(cookie))),
             Stage::Free | Stage::Parked | Stage::Foreign | Stage::Carried => (self, None),
         }

@@ -162,11 +162,16 @@ impl Failure {
             Outcome::Signaled(signal) => format!("was ended by {signal}"),
         };
         match self {
-            Self::Exited(generation, outcome) => format!("generation {generation} {} before it was ready", ended(outcome)),
+            Self::Exited(generation, outcome) => {
+                format!("generation {generation} {} before it was ready", ended(outcome))
+            }
             Self::NotReady(generation) => format!("generation {generation} was not ready in time"),
             Self::NotSwitched(generation) => format!("generation {generation} could not be given the connections"),
             Self::DiedSettling(generation, outcome) => {
-                format!("generation {generation} {} right after the switch; the one before serves again", ended(outcome))
+                format!(
+                    "generation {generation} {} right after the switch; the one before serves again",
+                    ended(outcome)
+                )
             }
             Self::Stopping => "everything is being stopped".to_owned(),
             Self::TooMany => "too many reloads wait already".to_owned(),

@@ -208,7 +208,10 @@ mod tests {
         let reload = Request::parse(br#"{"do":"reload","wait":"drained","set":{"K":"V"},"command":["a","b"]}"#);
         let Ok(Request::Reload { wait: Wait::Drained, set, unset, command }) = reload else { panic!("{reload:?}") };
         assert_eq!((set.len(), unset.len(), command.map(|c| c.len())), (1, 0, Some(2)));
-        assert_eq!(Request::parse(br#"{"do":"send","signal":"SIGHUP"}"#).ok(), Some(Request::Send { signal: Signal::HUP }));
+        assert_eq!(
+            Request::parse(br#"{"do":"send","signal":"SIGHUP"}"#).ok(),
+            Some(Request::Send { signal: Signal::HUP })
+        );
     }
 
     #[test]

@@ -49,7 +49,7 @@ async fn connect(config: &Config) -> Result<TcpStream, Class> {
     match tokio::time::timeout(config.timeout, TcpStream::connect(config.target.address)).await {
         Err(_) => Err(Class::Timeout),
         Ok(Ok(stream)) => {
-            let _ = stream.set_nodelay(true);
+            drop(stream.set_nodelay(true));
             Ok(stream)
         }
         Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => Err(Class::Refused),

@@ -118,13 +118,12 @@ fn dump(family: i32, port: u16, states: u32, found: &mut Vec<Socket>) -> io::Res
         cookie: [u32::MAX; 2],
     };
     // SAFETY: `request` is plain data without padding, readable for its size.
-    cvt_long(unsafe {
-        libc::send(socket.as_raw_fd(), (&raw const request).cast(), size_of::<Request>(), 0)
-    } as i64)?;
+    cvt_long(unsafe { libc::send(socket.as_raw_fd(), (&raw const request).cast(), size_of::<Request>(), 0) } as i64)?;
     let mut buffer = vec![0u8; 64 * 1024];
     loop {
         // SAFETY: `buffer` has that many writable bytes.
-        let got = cvt_long(unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) } as i64);
+        let got =
+            cvt_long(unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) } as i64);
         let got = match got {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             other => usize::try_from(other?).unwrap_or(0),

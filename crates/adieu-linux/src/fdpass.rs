@@ -70,7 +70,9 @@ pub fn receive(from: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Option<(us
     // SAFETY: `header` points to live buffers of the lengths it states.
     let length = match cvt_long(unsafe { libc::recvmsg(from.as_raw_fd(), &raw mut header, flags) } as i64) {
         Ok(length) => usize::try_from(length).unwrap_or(0),
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => return Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+            return Ok(None);
+        }
         Err(error) if error.raw_os_error() == Some(libc::ECONNRESET) => return Ok(Some((0, None))),
         Err(error) => return Err(error),
     };

@@ -29,7 +29,8 @@ pub struct Stat {
 /// ENOENT when there is no such process; `InvalidData` when the line is not as proc(5) says.
 pub fn stat(pid: i32) -> io::Result<Stat> {
     let bytes = fs::read(format!("/proc/{pid}/stat"))?;
-    parse_stat(&bytes).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is malformed")))
+    parse_stat(&bytes)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is malformed")))
 }
 
 /// Parses the line of `/proc/PID/stat`. The name may contain spaces, newlines and parentheses: it ends at the last `)`.

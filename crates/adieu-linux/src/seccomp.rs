@@ -123,7 +123,9 @@ pub fn watch_self(options: bool) -> io::Result<(OwnedFd, bool)> {
         let with = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | WAIT_KILLABLE_RECV;
         match load(with, &filter) {
             // Before 5.19 there is no such flag: a signal may interrupt a call that waits, which then starts again.
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => load(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter),
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                load(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter)
+            }
             other => other,
         }
     };

@@ -48,9 +48,7 @@ pub fn option(socket: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> 
     let mut value = 0i32;
     let mut length = size_of::<i32>() as libc::socklen_t;
     // SAFETY: `value` has `length` writable bytes.
-    cvt(unsafe {
-        libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length)
-    })?;
+    cvt(unsafe { libc::getsockopt(socket.as_raw_fd(), level, name, (&raw mut value).cast(), &raw mut length) })?;
     Ok(value)
 }
 
@@ -199,9 +197,8 @@ pub fn allow_migration() -> io::Result<()> {
 pub fn accept(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
     let (none, no_length) = (std::ptr::null_mut(), std::ptr::null_mut());
     // SAFETY: null pointers say that the address is not wanted.
-    let fd = cvt(unsafe {
-        libc::accept4(socket.as_raw_fd(), none, no_length, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
-    })?;
+    let fd =
+        cvt(unsafe { libc::accept4(socket.as_raw_fd(), none, no_length, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) })?;
     // SAFETY: just created for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
@@ -298,10 +295,8 @@ pub fn accept_queue(listener: BorrowedFd<'_>) -> Option<u32> {
     let mut length = size_of::<[u32; 32]>() as libc::socklen_t;
     let into = info.as_mut_ptr().cast();
     // SAFETY: `info` has `length` writable bytes; the kernel writes at most that much of struct tcp_info.
-    cvt(unsafe {
-        libc::getsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length)
-    })
-    .ok()?;
+    cvt(unsafe { libc::getsockopt(listener.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length) })
+        .ok()?;
     // tcpi_state is the first byte, tcpi_unacked the seventh word: for a listener its accept queue.
     (info[0].to_ne_bytes()[0] == 10).then_some(info[6])
 }

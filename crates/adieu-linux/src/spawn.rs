@@ -136,13 +136,19 @@ impl Program {
         // SAFETY: the stack is ours, aligned to 16, and outlives the child's use of it: with CLONE_VFORK we go on only when
         // the child has executed or ended. The child changes nothing of ours but memory that it allocates itself; all
         // signals are blocked in both, so no handler can run on shared memory.
-        let pid = cvt(unsafe { libc::clone(child, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, prepared) })?;
+        let pid = cvt(unsafe {
+            libc::clone(child, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, prepared)
+        })?;
         Ok(pid)
     }
 
     /// Puts standard output and the passed descriptors in place; returns the report socket, which must not be in their way.
     fn place_descriptors(&self) -> OwnedFd {
-        let standard = [(self.input.as_ref(), 0), (self.output.as_ref(), 1), (self.error_output.as_ref().or(self.output.as_ref()), 2)];
+        let standard = [
+            (self.input.as_ref(), 0),
+            (self.output.as_ref(), 1),
+            (self.error_output.as_ref().or(self.output.as_ref()), 2),
+        ];
         for (fd, target) in standard {
             if let Some(fd) = fd {
                 // SAFETY: both are open descriptors of this child.
@@ -159,7 +165,6 @@ impl Program {
         }
         reports
     }
-
 }
 
 /// What the child needs, made before the fork: between fork and exec it allocates nothing that it would leave behind.
@@ -207,7 +212,8 @@ impl<'a> Prepared<'a> {
         drop(wait::set_parent_death_signal(self.program.death_signal));
         let reports = self.program.place_descriptors();
         // Nobody listens only when the supervisor is gone; then there is nobody to tell.
-        let report = |report: Report, fd: Option<BorrowedFd<'_>>| drop(fdpass::send(reports.as_fd(), &report.encode(), fd));
+        let report =
+            |report: Report, fd: Option<BorrowedFd<'_>>| drop(fdpass::send(reports.as_fd(), &report.encode(), fd));
         if let Some(directory) = &self.program.directory {
             // SAFETY: a NUL-terminated string that outlives the call.
             if let Err(error) = cvt(unsafe { libc::chdir(directory.as_ptr()) }) {

@@ -48,9 +48,10 @@ impl Supervisor {
         extra.extend(variables);
         let resolved = launch::resolve(&spec, self.directory.as_deref(), &extra)?;
         let (ours, reports) = fdpass::pair()?;
-        let directory = self.directory.as_ref().and_then(|path| {
-            std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())).ok()
-        });
+        let directory = self
+            .directory
+            .as_ref()
+            .and_then(|path| std::ffi::CString::new(std::os::unix::ffi::OsStrExt::as_bytes(path.as_os_str())).ok());
         // Only what a reload starts is relayed: its last words explain a failure.
         let (outputs, relays) = if request.is_some() { self.relays()? } else { Default::default() };
         let [output, error_output] = outputs;
@@ -62,7 +63,11 @@ impl Supervisor {
             environment: resolved.environment,
             directory,
             own_group: !self.terminal.as_ref().is_some_and(crate::terminal::Terminal::is_shared),
-            terminal: self.terminal.as_ref().filter(|_| self.switch.serving() == Some(generation)).and_then(crate::terminal::Terminal::duplicate),
+            terminal: self
+                .terminal
+                .as_ref()
+                .filter(|_| self.switch.serving() == Some(generation))
+                .and_then(crate::terminal::Terminal::duplicate),
             keep_ignoring: self.ignored_hangup.then_some(Signal::HUP),
             death_signal: direct.then_some(Signal::KILL),
             watch,
@@ -101,7 +106,11 @@ impl Supervisor {
                 terminal.started(main);
             }
         } else {
-            running.root = Root::Keeper(keeper::start(&program, self.options.stop_signal.unwrap_or(Signal::TERM), self.options.grace)?);
+            running.root = Root::Keeper(keeper::start(
+                &program,
+                self.options.stop_signal.unwrap_or(Signal::TERM),
+                self.options.grace,
+            )?);
         }
         self.running.insert(generation, running);
         self.begin_probing(generation);
@@ -141,7 +150,8 @@ impl Supervisor {
     fn relays(&self) -> std::io::Result<([Option<std::os::fd::OwnedFd>; 2], Vec<Relay>)> {
         let mut outputs = [None, None];
         let mut relays = Vec::new();
-        let standard = [(tty::is_terminal(std::io::stdout().as_fd()), false), (tty::is_terminal(std::io::stderr().as_fd()), true)];
+        let standard =
+            [(tty::is_terminal(std::io::stdout().as_fd()), false), (tty::is_terminal(std::io::stderr().as_fd()), true)];
         for (output, (is_terminal, is_error)) in outputs.iter_mut().zip(standard) {
             if !is_terminal {
                 let (reader, writer) = relay::pipe()?;
@@ -163,7 +173,9 @@ impl Supervisor {
                     drop(adieu_linux::poll::poll(&[(theirs.as_fd(), adieu_linux::poll::Readiness::READ)], None));
                     adieu_linux::spawn::exit_now(0)
                 }
-                Ok(adieu_linux::spawn::Fork::Parent(child)) => Pidfd::open(child).and_then(|child| child.get_fd(2)).is_ok(),
+                Ok(adieu_linux::spawn::Fork::Parent(child)) => {
+                    Pidfd::open(child).and_then(|child| child.get_fd(2)).is_ok()
+                }
                 Err(_) => false,
             }
         })
@@ -172,7 +184,9 @@ impl Supervisor {
     /// Reads what keepers and starting programs say.
     pub(crate) fn hear_keeper(&mut self, generation: Generation) {
         loop {
-            let Some(channel) = self.running.get(&generation).and_then(|running| running.channel.as_ref()) else { return };
+            let Some(channel) = self.running.get(&generation).and_then(|running| running.channel.as_ref()) else {
+                return;
+            };
             let Some((message, descriptor)) = keeper::receive(channel.as_fd()) else { return };
             match message {
                 Message::Started(main) => {
@@ -187,7 +201,10 @@ impl Supervisor {
                     self.check_ready(generation);
                 }
                 Message::NotStarted(errno) => {
-                    self.note(format!("generation {generation} cannot start: {}", std::io::Error::from_raw_os_error(errno)));
+                    self.note(format!(
+                        "generation {generation} cannot start: {}",
+                        std::io::Error::from_raw_os_error(errno)
+                    ));
                     self.main_changed(generation, Change::Exited(125));
                 }
                 Message::Child(report) => self.child_reported(generation, report, descriptor),
@@ -220,7 +237,9 @@ impl Supervisor {
         let Some(running) = self.running.get_mut(&generation) else { return };
         if let Root::Keeper(_) = running.root {
             running.root = Root::Direct;
-            self.note(format!("the keeper of generation {generation} was killed; its processes are looked after directly"));
+            self.note(format!(
+                "the keeper of generation {generation} was killed; its processes are looked after directly"
+            ));
         }
         self.check_tree(generation);
     }
@@ -266,7 +285,10 @@ impl Supervisor {
         let outcome = match change {
             Change::Exited(code) => Outcome::Exited(code),
             Change::Signaled(signal) => {
-                if self.terminal.is_some() && [Signal::INT, Signal::QUIT].contains(&signal) && !self.switch.is_stopping() {
+                if self.terminal.is_some()
+                    && [Signal::INT, Signal::QUIT].contains(&signal)
+                    && !self.switch.is_stopping()
+                {
                     // Whoever sits at the terminal wants it to end: it is not started again.
                     self.tell(Event::Stop);
                 }
@@ -331,7 +353,10 @@ impl Supervisor {
     /// Without a keeper: is anything left of this generation?
     pub(crate) fn check_tree(&mut self, generation: Generation) {
         let over = self.running.get(&generation).is_some_and(|running| running.outcome.is_some() || running.main == 0);
-        let lost = self.running.get(&generation).is_some_and(|r| r.root == Root::Direct && r.channel.is_none() && !process_exists(r.main));
+        let lost = self
+            .running
+            .get(&generation)
+            .is_some_and(|r| r.root == Root::Direct && r.channel.is_none() && !process_exists(r.main));
         if (over || lost) && self.members(generation).is_empty() {
             self.tell(Event::TreeGone(generation));
         }

@@ -117,7 +117,9 @@ impl Supervisor {
                 Ok("TCP" | "TCPv6" | "MPTCP" | "MPTCPv6") => Access::Replace(None),
                 Ok(_) => Access::No,
                 Err(error) => {
-                    self.note_once(format!("cannot get at the sockets of pid {process} ({error}): its reloads are not seamless"));
+                    self.note_once(format!(
+                        "cannot get at the sockets of pid {process} ({error}): its reloads are not seamless"
+                    ));
                     Access::No
                 }
             },
@@ -142,7 +144,14 @@ impl Supervisor {
     }
 
     /// Puts a socket of ours in the place of the program's; the kernel then binds it with the program's own rights.
-    fn replace(&mut self, generation: Generation, call: Call, process: i32, address: SocketAddr, original: Option<&OwnedFd>) -> bool {
+    fn replace(
+        &mut self,
+        generation: Generation,
+        call: Call,
+        process: i32,
+        address: SocketAddr,
+        original: Option<&OwnedFd>,
+    ) -> bool {
         let fd = call.args[0] as i32;
         let family = original.and_then(|original| sockets::family(original.as_fd()).ok());
         let family = family.unwrap_or_else(|| self.family_of(process, fd, address));
@@ -176,7 +185,13 @@ impl Supervisor {
         match descriptors::socket_protocol(process, fd).as_deref() {
             Ok(name) if name.ends_with("v6") => AF_INET6,
             Ok(_) if address.is_ipv4() => AF_INET,
-            _ => if address.is_ipv4() { AF_INET } else { AF_INET6 },
+            _ => {
+                if address.is_ipv4() {
+                    AF_INET
+                } else {
+                    AF_INET6
+                }
+            }
         }
     }
 
@@ -215,9 +230,12 @@ impl Supervisor {
             return false;
         };
         let serving = self.switch.serving().filter(|serving| *serving != generation);
-        let takes_traffic = serving.is_some_and(|old| self.groups.endpoints(old).iter().any(|there| endpoint.steals_from(there)));
+        let takes_traffic =
+            serving.is_some_and(|old| self.groups.endpoints(old).iter().any(|there| endpoint.steals_from(there)));
         if takes_traffic {
-            self.note_once(format!("generation {generation} listens on {endpoint}, inside what the serving one has: held until it is ready"));
+            self.note_once(format!(
+                "generation {generation} listens on {endpoint}, inside what the serving one has: held until it is ready"
+            ));
             if let Some(running) = self.running.get_mut(&generation) {
                 running.waiting_listens.push(WaitingListen { call, socket: id, backlog });
             }

@@ -63,14 +63,34 @@ impl Lingering {
 
 impl Carry {
     /// Connects to where the connection was made to: the kernel gives that to the new generation.
-    pub(crate) fn connect(cookie: u64, client: OwnedFd, local: SocketAddr, request: Vec<u8>, deadline: Timestamp) -> Option<Self> {
+    pub(crate) fn connect(
+        cookie: u64,
+        client: OwnedFd,
+        local: SocketAddr,
+        request: Vec<u8>,
+        deadline: Timestamp,
+    ) -> Option<Self> {
         let socket = sockets::tcp_socket(if local.is_ipv4() { 2 } else { 10 }).ok()?;
         connections::connect(socket.as_fd(), local).ok()?;
-        Some(Self { cookie, client, upstream: socket.into(), request, sent: 0, answer: Vec::new(), answered: false, marking: Answer::default(), deadline })
+        Some(Self {
+            cookie,
+            client,
+            upstream: socket.into(),
+            request,
+            sent: 0,
+            answer: Vec::new(),
+            answered: false,
+            marking: Answer::default(),
+            deadline,
+        })
     }
 
     pub(crate) fn interests(&self) -> Vec<(BorrowedFd<'_>, Readiness)> {
-        let upstream = if self.sent < self.request.len() { Some(Readiness::WRITE) } else { (self.answer.len() < MOST_PENDING).then_some(Readiness::READ) };
+        let upstream = if self.sent < self.request.len() {
+            Some(Readiness::WRITE)
+        } else {
+            (self.answer.len() < MOST_PENDING).then_some(Readiness::READ)
+        };
         let client = (!self.answer.is_empty()).then_some((self.client.as_fd(), Readiness::WRITE));
         upstream.map(|readiness| (self.upstream.as_fd(), readiness)).into_iter().chain(client).collect()
     }

@@ -10,7 +10,7 @@ use adieu_core::outcome::code;
 use adieu_core::switch::{self, Event, Failure, Step};
 use adieu_core::wire::{self, Reply, Request, Wait};
 use adieu_linux::poll::Readiness;
-use adieu_linux::{clock, process, connections};
+use adieu_linux::{clock, connections, process};
 
 use crate::launch::Spec;
 use crate::supervisor::Supervisor;
@@ -33,7 +33,14 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn interest(&self) -> (BorrowedFd<'_>, Readiness) {
-        (self.stream.as_fd(), if self.output.is_empty() { Readiness::READ } else { Readiness { readable: true, writable: true, hung_up: false } })
+        (
+            self.stream.as_fd(),
+            if self.output.is_empty() {
+                Readiness::READ
+            } else {
+                Readiness { readable: true, writable: true, hung_up: false }
+            },
+        )
     }
 
     fn say(&mut self, reply: &Reply) {
@@ -74,8 +81,15 @@ impl Supervisor {
             if stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            let mut client =
-                Client { stream, input: Vec::new(), output: Vec::new(), reload: None, waits_for_end: false, served: false, closing: false };
+            let mut client = Client {
+                stream,
+                input: Vec::new(),
+                output: Vec::new(),
+                reload: None,
+                waits_for_end: false,
+                served: false,
+                closing: false,
+            };
             if user != 0 && user != process::own_user() {
                 client.done(code::NOT_PERMITTED, Some("this instance belongs to another user".to_owned()), Vec::new());
             } else if self.clients.len() >= MOST_CLIENTS {
@@ -100,7 +114,9 @@ impl Supervisor {
                         client.output.clear();
                         break;
                     }
-                    Ok(length) if !client.served => client.input.extend_from_slice(buffer.get(..length).unwrap_or_default()),
+                    Ok(length) if !client.served => {
+                        client.input.extend_from_slice(buffer.get(..length).unwrap_or_default())
+                    }
                     Ok(_) => {}
                     Err(_) => break,
                 }
@@ -133,7 +149,11 @@ impl Supervisor {
             Request::Status {} => Some(Reply::Status(self.status())),
             Request::Timeline {} => {
                 let epoch = clock::wall().as_secs_f64() - clock::now().since_origin().as_secs_f64();
-                Some(Reply::Timeline { entries: self.timeline.entries().cloned().collect(), dropped: self.timeline.dropped(), epoch })
+                Some(Reply::Timeline {
+                    entries: self.timeline.entries().cloned().collect(),
+                    dropped: self.timeline.dropped(),
+                    epoch,
+                })
             }
             Request::Reload { .. } | Request::Stop {} | Request::Send { .. } => None,
         };
@@ -154,11 +174,17 @@ impl Supervisor {
                 self.stop(self.options.stop_signal.unwrap_or(adieu_core::signal::Signal::TERM));
             }
             Request::Send { signal } => {
-                let sent = self.switch.serving().and_then(|serving| self.running.get(&serving)).map(|running| running.signal_main(signal));
+                let sent = self
+                    .switch
+                    .serving()
+                    .and_then(|serving| self.running.get(&serving))
+                    .map(|running| running.signal_main(signal));
                 let Some(client) = self.clients.get_mut(at) else { return };
                 match sent {
                     Some(Ok(())) => client.done(code::DONE, None, Vec::new()),
-                    Some(Err(error)) => client.done(code::NOT_PERMITTED, Some(format!("cannot send {signal}: {error}")), Vec::new()),
+                    Some(Err(error)) => {
+                        client.done(code::NOT_PERMITTED, Some(format!("cannot send {signal}: {error}")), Vec::new())
+                    }
                     None => client.done(code::NO_TARGET, Some("no generation serves now".to_owned()), Vec::new()),
                 }
             }
@@ -167,7 +193,12 @@ impl Supervisor {
     }
 
     /// A reload, from a client or a signal.
-    pub(crate) fn ask_reload(&mut self, set: BTreeMap<String, String>, unset: Vec<String>, command: Option<Vec<String>>) {
+    pub(crate) fn ask_reload(
+        &mut self,
+        set: BTreeMap<String, String>,
+        unset: Vec<String>,
+        command: Option<Vec<String>>,
+    ) {
         let id = self.next_request;
         self.next_request += 1;
         let mut spec = self.spec.clone();

@@ -35,7 +35,8 @@ pub(crate) struct OwedWatch {
 
 impl Supervisor {
     fn ports(&self, generation: Generation) -> Vec<u16> {
-        let mut ports: Vec<u16> = self.groups.endpoints(generation).iter().map(|endpoint| endpoint.address.port()).collect();
+        let mut ports: Vec<u16> =
+            self.groups.endpoints(generation).iter().map(|endpoint| endpoint.address.port()).collect();
         ports.sort_unstable();
         ports.dedup();
         ports
@@ -59,7 +60,9 @@ impl Supervisor {
             if !watch.handshakes.is_empty() {
                 let mut present = HashSet::new();
                 for port in self.ports(watch.generation) {
-                    present.extend(diag::tcp_sockets(port, &[state::SYN_RECV]).unwrap_or_default().iter().map(|s| s.cookie));
+                    present.extend(
+                        diag::tcp_sockets(port, &[state::SYN_RECV]).unwrap_or_default().iter().map(|s| s.cookie),
+                    );
                 }
                 watch.handshakes.retain(|cookie| present.contains(cookie));
             }
@@ -85,9 +88,11 @@ impl Supervisor {
         let mut cookies = HashSet::new();
         for port in &ports {
             let all = diag::tcp_sockets(*port, &OWED_STATES).unwrap_or_default();
-            cookies.extend(all.iter().filter(|s| own.as_ref().is_none_or(|own| own.contains(&s.inode))).map(|s| s.cookie));
+            cookies
+                .extend(all.iter().filter(|s| own.as_ref().is_none_or(|own| own.contains(&s.inode))).map(|s| s.cookie));
         }
-        let mut ledger = Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
+        let mut ledger =
+            Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
         ledger.restrict(cookies.iter().copied());
         self.open_lot(generation, ports.clone(), cookies);
         self.owed_watches.push(OwedWatch { generation, next: clock::now(), ports, ledger });
@@ -118,12 +123,20 @@ impl Supervisor {
             let counts = watch.ledger.counts();
             if watch.ledger.is_drained() || self.is_parked(&watch) {
                 self.tell(Event::Drained(watch.generation));
-            } else if self.running.get(&watch.generation).is_some_and(|r| r.is_alive()) && self.is_draining(watch.generation) {
-                watch.next = watch.ledger.poll_timeout().unwrap_or(now + Duration::from_millis(10)).max(now + Duration::from_millis(1));
+            } else if self.running.get(&watch.generation).is_some_and(|r| r.is_alive())
+                && self.is_draining(watch.generation)
+            {
+                watch.next = watch
+                    .ledger
+                    .poll_timeout()
+                    .unwrap_or(now + Duration::from_millis(10))
+                    .max(now + Duration::from_millis(1));
                 self.owed_watches.push(watch);
             } else if counts.owed + counts.unknown > 0 {
                 let (generation, owed, unknown) = (watch.generation, counts.owed, counts.unknown);
-                self.note(format!("generation {generation}: stopped with {owed} connections owed an answer and {unknown} that may be"));
+                self.note(format!(
+                    "generation {generation}: stopped with {owed} connections owed an answer and {unknown} that may be"
+                ));
             }
         }
     }
@@ -137,7 +150,8 @@ impl Supervisor {
     /// Connections of one generation by class, for the status.
     pub(crate) fn count_connections(&self, generation: Generation) -> ConnectionCounts {
         let Some(own) = self.own_inodes(generation) else { return ConnectionCounts::default() };
-        let mut ledger = Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
+        let mut ledger =
+            Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
         let mut cookies = HashSet::new();
         let mut all = Vec::new();
         for port in self.ports(generation) {

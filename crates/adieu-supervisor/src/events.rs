@@ -136,14 +136,26 @@ impl Supervisor {
         let lots = self.lots.iter().map(|lot| lot.next);
         let carries = (!self.lingering.is_empty() || !self.carries.is_empty()).then(|| now + Duration::from_millis(20));
         let look = self.needs_looks().then_some(self.next_look);
-        let next = self.switch.poll_timeout().into_iter().chain(hooks).chain(queues).chain(owed).chain(lots).chain(carries).chain(probe).chain(look).min();
+        let next = self
+            .switch
+            .poll_timeout()
+            .into_iter()
+            .chain(hooks)
+            .chain(queues)
+            .chain(owed)
+            .chain(lots)
+            .chain(carries)
+            .chain(probe)
+            .chain(look)
+            .min();
         // Rounded up to a millisecond: waking just before the moment would only turn the loop.
         next.map(|at| if at <= now { Duration::ZERO } else { (at - now).max(Duration::from_micros(200)) })
     }
 
     fn needs_looks(&self) -> bool {
         // A plain init has nothing to look after but the cause of an end, for a hook that wants to know it.
-        (self.options.sockets != Sockets::Off || self.options.post_stop.is_some()) && self.running.values().any(crate::running::Running::is_alive)
+        (self.options.sockets != Sockets::Off || self.options.post_stop.is_some())
+            && self.running.values().any(crate::running::Running::is_alive)
     }
 
     /// Now and then: duplicates that nobody holds any more, and the memory cgroup that a program may have moved to.
@@ -153,7 +165,8 @@ impl Supervisor {
             return;
         }
         self.next_look = now + LOOK_EVERY;
-        let generations: Vec<Generation> = self.running.values().filter(|r| r.is_alive()).map(|r| r.generation).collect();
+        let generations: Vec<Generation> =
+            self.running.values().filter(|r| r.is_alive()).map(|r| r.generation).collect();
         for generation in generations {
             if self.groups.waiting(generation) > 0 {
                 self.drop_unheld(generation);
@@ -189,7 +202,8 @@ impl Supervisor {
     }
 
     fn on_signal(&mut self, Received { signal: received, from_kernel }: Received) {
-        let main = self.switch.serving().and_then(|serving| self.running.get(&serving)).map_or(0, |running| running.main);
+        let main =
+            self.switch.serving().and_then(|serving| self.running.get(&serving)).map_or(0, |running| running.main);
         if let Some(terminal) = &self.terminal {
             let typed = [Signal::INT, Signal::QUIT, Signal::TSTP, Signal::WINCH].contains(&received);
             if from_kernel && typed {
@@ -232,7 +246,9 @@ impl Supervisor {
     fn hear_notify(&mut self, generation: Generation) {
         let mut buffer = vec![0; notify::LONGEST + 1];
         loop {
-            let Some(socket) = self.running.get(&generation).and_then(|running| running.notify.as_ref()) else { return };
+            let Some(socket) = self.running.get(&generation).and_then(|running| running.notify.as_ref()) else {
+                return;
+            };
             let Ok(length) = socket.recv(&mut buffer) else { return };
             let Ok(message) = notify::parse(buffer.get(..length).unwrap_or_default()) else { continue };
             self.take_notice(generation, &message);

@@ -41,7 +41,12 @@ pub(crate) struct Groups {
 
 impl Groups {
     /// Keeps `fd`, a duplicate of a socket of `generation` that is about to be bound to `bound`.
-    pub(crate) fn keep(&mut self, generation: Generation, fd: OwnedFd, bound: Option<std::net::SocketAddr>) -> io::Result<SocketId> {
+    pub(crate) fn keep(
+        &mut self,
+        generation: Generation,
+        fd: OwnedFd,
+        bound: Option<std::net::SocketAddr>,
+    ) -> io::Result<SocketId> {
         let (inode, _) = sockets::inode_and_owner(fd.as_fd())?;
         if let Some(id) = self.find(generation, inode) {
             return Ok(id);
@@ -73,7 +78,9 @@ impl Groups {
 
     /// Whether another generation listens somewhere that `endpoint` overlaps.
     pub(crate) fn is_shared(&self, generation: Generation, endpoint: &Endpoint) -> bool {
-        self.sockets.values().any(|s| s.generation != generation && s.endpoint.is_some_and(|other| other.overlaps(endpoint)))
+        self.sockets
+            .values()
+            .any(|s| s.generation != generation && s.endpoint.is_some_and(|other| other.overlaps(endpoint)))
     }
 
     /// A socket that waits for the next generation at this address.
@@ -169,7 +176,10 @@ impl Groups {
             let hide = socket.generation != generation && covered && !endpoints.contains(&endpoint);
             (hide != socket.hidden).then_some((endpoint, hide))
         };
-        self.sockets.iter().filter_map(|(id, socket)| wanted(socket).map(|(endpoint, hide)| (*id, endpoint, hide))).collect()
+        self.sockets
+            .iter()
+            .filter_map(|(id, socket)| wanted(socket).map(|(endpoint, hide)| (*id, endpoint, hide)))
+            .collect()
     }
 
     /// Whether new connections at `endpoint` go to `generation`.
@@ -251,7 +261,8 @@ impl Groups {
     fn perform(&mut self, endpoint: &Endpoint, step: Step) -> io::Result<()> {
         match step {
             Step::Route(route) => {
-                let member = self.groups.get(endpoint).and_then(|group| group.members().first().map(|member| member.id));
+                let member =
+                    self.groups.get(endpoint).and_then(|group| group.members().first().map(|member| member.id));
                 let socket = member.and_then(|id| self.sockets.get(&id));
                 socket.map_or(Ok(()), |socket| reuseport::steer(socket.fd.as_fd(), &route.program(None)))
             }

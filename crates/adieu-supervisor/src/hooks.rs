@@ -44,7 +44,14 @@ impl Supervisor {
         }
     }
 
-    pub(crate) fn run_post_stop(&mut self, generation: Generation, pid: i32, started: Timestamp, outcome: Outcome, cause: Cause) {
+    pub(crate) fn run_post_stop(
+        &mut self,
+        generation: Generation,
+        pid: i32,
+        started: Timestamp,
+        outcome: Outcome,
+        cause: Cause,
+    ) {
         let Some(hook) = self.options.post_stop.clone() else { return };
         let (wall, now) = (clock::wall().as_secs_f64(), clock::now());
         let started = wall - (now - started).as_secs_f64();
@@ -102,7 +109,11 @@ impl Supervisor {
         extra.extend(facts.iter().map(|(key, value)| (OsString::from(key), OsString::from(value))));
         let spec = crate::launch::Spec {
             command: ["/bin/sh", "-c", command].map(OsString::from).to_vec(),
-            environment: self.running.get(&generation).map(|running| running.spec.environment.clone()).unwrap_or_default(),
+            environment: self
+                .running
+                .get(&generation)
+                .map(|running| running.spec.environment.clone())
+                .unwrap_or_default(),
         };
         let resolved = crate::launch::resolve(&spec, self.directory.as_deref(), &extra).map_err(io::Error::other)?;
         let (reports, _ours) = adieu_linux::fdpass::pair()?;

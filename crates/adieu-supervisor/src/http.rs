@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use adieu_core::Timestamp;
-use adieu_linux::poll::Readiness;
 use adieu_linux::connections;
+use adieu_linux::poll::Readiness;
 
 use crate::options::HttpTarget;
 
@@ -32,7 +32,13 @@ pub(crate) enum Outcome {
 
 impl Exchange {
     /// Begins to connect `socket` (non-blocking, perhaps bound already).
-    pub(crate) fn start(socket: OwnedFd, method: &str, target: &HttpTarget, body: &str, deadline: Timestamp) -> io::Result<Self> {
+    pub(crate) fn start(
+        socket: OwnedFd,
+        method: &str,
+        target: &HttpTarget,
+        body: &str,
+        deadline: Timestamp,
+    ) -> io::Result<Self> {
         let connected = connections::connect(socket.as_fd(), target.address)?;
         let (address, path, length) = (target.address, &target.path, body.len());
         let request = format!(
@@ -54,7 +60,9 @@ impl Exchange {
         }
         match self.step() {
             Ok(outcome) => outcome,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => Outcome::Pending,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::NotConnected) => {
+                Outcome::Pending
+            }
             Err(error) => Outcome::Failed(error),
         }
     }
@@ -97,7 +105,8 @@ fn status_of(head: &[u8]) -> io::Result<Option<u16>> {
         return if head.len() > 4096 { Err(io::ErrorKind::InvalidData.into()) } else { Ok(None) };
     };
     let line = String::from_utf8_lossy(head.get(..end).unwrap_or_default()).into_owned();
-    let status = line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)).and_then(|code| code.trim().parse().ok());
+    let status =
+        line.strip_prefix("HTTP/1.").and_then(|rest| rest.split(' ').nth(1)).and_then(|code| code.trim().parse().ok());
     status.map(Some).ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 

@@ -61,7 +61,11 @@ pub(crate) fn working_directory() -> Option<PathBuf> {
 }
 
 /// Finds the program and makes its environment.
-pub(crate) fn resolve(spec: &Spec, directory: Option<&Path>, extra: &[(OsString, OsString)]) -> Result<Resolved, LaunchError> {
+pub(crate) fn resolve(
+    spec: &Spec,
+    directory: Option<&Path>,
+    extra: &[(OsString, OsString)],
+) -> Result<Resolved, LaunchError> {
     let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
     // What was meant for this process and not for the program.
     for ours in ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"] {

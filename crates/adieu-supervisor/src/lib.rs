@@ -80,7 +80,9 @@ pub fn run(options: Options) -> Result<i32, RunError> {
     if let Some(terminal) = terminal {
         terminal.take_back();
         // A shell tells Ctrl-C from an exit code by the wait status: give it the one the program had.
-        if let Some(signal) = last_end.filter(|signal| code == 128 + signal.number() && [Signal::INT, Signal::QUIT].contains(signal)) {
+        if let Some(signal) =
+            last_end.filter(|signal| code == 128 + signal.number() && [Signal::INT, Signal::QUIT].contains(signal))
+        {
             signals::die_of(signal);
         }
     }

@@ -15,7 +15,7 @@ use adieu_core::owed::Sample;
 use adieu_core::park::{Action, Found, Parked, Parking};
 use adieu_core::switch::{Generation, Phase};
 use adieu_linux::pidfd::Pidfd;
-use adieu_linux::{clock, descriptors, connections, sockets};
+use adieu_linux::{clock, connections, descriptors, sockets};
 
 use crate::carry::Carry;
 use crate::supervisor::Supervisor;
@@ -73,7 +73,10 @@ impl Lot {
 impl Supervisor {
     /// Begins to park the connections with these cookies, where duplicating them is permitted.
     pub(crate) fn open_lot(&mut self, generation: Generation, ports: Vec<u16>, cookies: HashSet<u64>) {
-        if self.may_duplicate != Some(false) && self.options.sockets != crate::options::Sockets::Off && !cookies.is_empty() {
+        if self.may_duplicate != Some(false)
+            && self.options.sockets != crate::options::Sockets::Off
+            && !cookies.is_empty()
+        {
             let places = self.places_of(generation);
             self.lots.push(Lot {
                 generation,
@@ -92,7 +95,9 @@ impl Supervisor {
 
     fn places_of(&self, generation: Generation) -> HashMap<u64, (i32, i32)> {
         let members = self.members(generation);
-        let of = |pid: i32| descriptors::sockets(pid).unwrap_or_default().into_iter().map(move |(fd, inode)| (inode, (pid, fd)));
+        let of = |pid: i32| {
+            descriptors::sockets(pid).unwrap_or_default().into_iter().map(move |(fd, inode)| (inode, (pid, fd)))
+        };
         members.into_iter().flat_map(of).collect()
     }
 
@@ -103,7 +108,8 @@ impl Supervisor {
                 self.lots.push(lot);
                 continue;
             }
-            let phase = self.switch.statuses().find(|status| status.generation == lot.generation).map(|status| status.phase);
+            let phase =
+                self.switch.statuses().find(|status| status.generation == lot.generation).map(|status| status.phase);
             match phase {
                 // It serves again: everything is its own.
                 Some(Phase::Serving) => lot.give_back_all(),
@@ -155,7 +161,9 @@ impl Supervisor {
         if lot.known.is_empty() && !lot.carries() {
             if lot.taken > 0 {
                 let (generation, taken) = (lot.generation, lot.taken);
-                self.quiet_note_once(&format!("generation {generation}: {taken} requests on its open connections were answered by the next one"));
+                self.quiet_note_once(&format!(
+                    "generation {generation}: {taken} requests on its open connections were answered by the next one"
+                ));
             }
             return;
         }
@@ -190,14 +198,19 @@ impl Supervisor {
             Begins::Request(_) => {}
         }
         let Ok(client) = fd.as_fd().try_clone_to_owned() else { return Found::Other };
-        let Some(carry) = Carry::connect(cookie, client, known.local, http1::as_last(&peeked), clock::now() + self.options.grace) else {
+        let Some(carry) =
+            Carry::connect(cookie, client, known.local, http1::as_last(&peeked), clock::now() + self.options.grace)
+        else {
             return Found::Other;
         };
         let taken = buffer.get_mut(..length).and_then(|into| connections::receive_now(fd.as_fd(), into, false).ok());
         if taken != Some(length) || buffer.get(..length) != Some(peeked.as_slice()) {
             // The program was faster: what we got, if anything, is missing there.
             if taken.is_some() {
-                self.note(format!("generation {}: a request was read half by the program and half here", lot.generation));
+                self.note(format!(
+                    "generation {}: a request was read half by the program and half here",
+                    lot.generation
+                ));
             }
             return Found::Other;
         }
@@ -222,7 +235,8 @@ fn park(lot: &mut Lot, cookie: u64) -> Parked {
     }
     let (Some(fd), Some(known)) = (lot.held.get(&cookie), lot.known.get(&cookie)) else { return Parked::Never };
     let untouched = || {
-        sockets::is_nonblocking(fd.as_fd()) && connections::bytes_received(fd.as_fd()).ok() == Some(known.bytes_received)
+        sockets::is_nonblocking(fd.as_fd())
+            && connections::bytes_received(fd.as_fd()).ok() == Some(known.bytes_received)
     };
     if !untouched() {
         return Parked::NotNow;

@@ -48,7 +48,14 @@ impl Supervisor {
         let mut starter = Vec::new();
         for (at, socket) in self.inherited.sockets.iter().enumerate() {
             passed.push(socket.as_fd().try_clone_to_owned()?);
-            names.push(self.inherited.names.get(at).filter(|name| !name.is_empty()).cloned().unwrap_or_else(|| "unknown".to_owned()));
+            names.push(
+                self.inherited
+                    .names
+                    .get(at)
+                    .filter(|name| !name.is_empty())
+                    .cloned()
+                    .unwrap_or_else(|| "unknown".to_owned()),
+            );
         }
         for address in self.options.listen.clone() {
             let socket = self.open(generation, address)?;

@@ -14,10 +14,14 @@ use adieu_linux::process::own_user;
 #[derive(Debug, thiserror::Error)]
 pub enum PlaceError {
     /// Taken by a running instance.
-    #[error("the name {0:?} is taken by a running instance: choose another with --name, or stop that one with `adieu stop {0}`")]
+    #[error(
+        "the name {0:?} is taken by a running instance: choose another with --name, or stop that one with `adieu stop {0}`"
+    )]
     Taken(String),
     /// Cannot be a file name.
-    #[error("the name {0:?} cannot be used: letters, digits, dot, dash and underscore, at most 60, not beginning with a dot or dash")]
+    #[error(
+        "the name {0:?} cannot be used: letters, digits, dot, dash and underscore, at most 60, not beginning with a dot or dash"
+    )]
     BadName(String),
     /// `ADIEU_RUNTIME_DIR` is of no use.
     #[error("the runtime directory {0} cannot be used: {1}")]
@@ -134,7 +138,8 @@ impl Place {
 /// # Errors
 /// `NotFound` when there is no such instance; `PermissionDenied` when it belongs to another user.
 pub fn connect(name: &str) -> io::Result<UnixStream> {
-    let missing = |hint: &str| io::Error::new(io::ErrorKind::NotFound, format!("no instance named {name:?} is running{hint}"));
+    let missing =
+        |hint: &str| io::Error::new(io::ErrorKind::NotFound, format!("no instance named {name:?} is running{hint}"));
     check_name(name).map_err(|_| missing(""))?;
     let (mut denied, mut hint) = (None, String::new());
     for directory in directories() {

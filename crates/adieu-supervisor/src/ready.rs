@@ -32,8 +32,15 @@ enum State {
     Pause,
     Http(Exchange),
     /// Connected by the kernel; the program has not accepted yet.
-    Accepting { socket: OwnedFd, connected: bool, deadline: Timestamp },
-    Command { pid: i32, deadline: Timestamp },
+    Accepting {
+        socket: OwnedFd,
+        connected: bool,
+        deadline: Timestamp,
+    },
+    Command {
+        pid: i32,
+        deadline: Timestamp,
+    },
 }
 
 impl Probe {
@@ -105,7 +112,8 @@ impl Supervisor {
     /// Where it listens, or wants to and is held.
     pub(crate) fn present(&self, generation: Generation) -> Vec<Endpoint> {
         let mut present = self.groups.endpoints(generation);
-        let waiting = self.running.get(&generation).map(|running| running.waiting_listens.as_slice()).unwrap_or_default();
+        let waiting =
+            self.running.get(&generation).map(|running| running.waiting_listens.as_slice()).unwrap_or_default();
         let held = waiting.iter().filter_map(|waiting| self.groups.get(waiting.socket));
         present.extend(held.filter_map(|socket| Groups::endpoint_of(socket.fd.as_fd())));
         present
@@ -224,7 +232,11 @@ impl Supervisor {
     /// at an address where another one does.
     fn probe_socket(&self, probe: &mut Probe, address: SocketAddr) -> Option<OwnedFd> {
         let target = Endpoint { address, v6_only: false, interface: 0 };
-        let own = self.groups.endpoints(probe.generation).into_iter().find(|endpoint| endpoint.covers(&target) || target.covers(endpoint));
+        let own = self
+            .groups
+            .endpoints(probe.generation)
+            .into_iter()
+            .find(|endpoint| endpoint.covers(&target) || target.covers(endpoint));
         let socket = sockets::tcp_socket(if address.is_ipv4() { 2 } else { 10 }).ok()?;
         match own {
             Some(endpoint) => {

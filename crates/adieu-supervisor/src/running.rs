@@ -79,7 +79,10 @@ impl Running {
             return Ok(());
         };
         main.send(signal)?;
-        if process::stat(self.main).is_ok_and(|stat| stat.state == 'T') && signal != Signal::STOP && signal != Signal::TSTP {
+        if process::stat(self.main).is_ok_and(|stat| stat.state == 'T')
+            && signal != Signal::STOP
+            && signal != Signal::TSTP
+        {
             main.send(Signal::CONT)?;
         }
         Ok(())

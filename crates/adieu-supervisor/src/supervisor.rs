@@ -79,7 +79,13 @@ pub(crate) struct Supervisor {
 }
 
 impl Supervisor {
-    pub(crate) fn new(options: Options, place: Option<Place>, name: String, signals: SignalFd, ignored_hangup: bool) -> Self {
+    pub(crate) fn new(
+        options: Options,
+        place: Option<Place>,
+        name: String,
+        signals: SignalFd,
+        ignored_hangup: bool,
+    ) -> Self {
         let now = clock::now();
         let policy = switch::Policy {
             grace: options.grace,
@@ -162,7 +168,9 @@ impl Supervisor {
     pub(crate) fn tell(&mut self, event: Event) {
         let now = clock::now();
         // The timeline keeps microseconds: the machine gets the same, so that it replays exactly.
-        let now = Timestamp::from_origin(std::time::Duration::from_micros(u64::try_from(now.since_origin().as_micros()).unwrap_or(u64::MAX)));
+        let now = Timestamp::from_origin(std::time::Duration::from_micros(
+            u64::try_from(now.since_origin().as_micros()).unwrap_or(u64::MAX),
+        ));
         self.timeline.record(now, What::Input(event));
         self.switch.handle(now, event);
         let mut actions = Vec::new();
@@ -235,7 +243,9 @@ impl Supervisor {
         let alive = self.running.get(&generation).is_some_and(Running::is_alive);
         if alive && self.switch.serving() == Some(generation) {
             for error in self.groups.hold_in_advance(generation) {
-                self.note_once(format!("cannot open a socket to hold new connections in ({error}): the program's own is held after its end"));
+                self.note_once(format!(
+                    "cannot open a socket to hold new connections in ({error}): the program's own is held after its end"
+                ));
             }
         } else if let Some(heir) = self.switch.serving().filter(|heir| *heir != generation) {
             // The newcomer may listen already: then it gets what comes from now on.
@@ -259,7 +269,11 @@ impl Supervisor {
         let members = self.members(generation);
         if !members.is_empty() && !self.noted.contains(&format!("killed {generation}")) {
             self.noted.insert(format!("killed {generation}"));
-            let names: Vec<String> = members.iter().filter_map(|pid| process::stat(*pid).ok()).map(|s| format!("{} ({})", s.pid, s.comm)).collect();
+            let names: Vec<String> = members
+                .iter()
+                .filter_map(|pid| process::stat(*pid).ok())
+                .map(|s| format!("{} ({})", s.pid, s.comm))
+                .collect();
             self.note(format!("generation {generation}: the grace period is spent, killing {}", names.join(", ")));
         }
         kill_all(|| self.members(generation));
@@ -279,7 +293,8 @@ impl Supervisor {
             self.note(format!("generation {generation}: closing its sockets: {error}"));
         }
         let Some(running) = self.running.remove(&generation) else { return };
-        let cause = if outcome == Outcome::Signaled(Signal::KILL) && running.was_oom_killed() { Cause::Oom } else { cause };
+        let cause =
+            if outcome == Outcome::Signaled(Signal::KILL) && running.was_oom_killed() { Cause::Oom } else { cause };
         if let Outcome::Signaled(signal) = outcome {
             self.last_end = Some(signal);
         }
@@ -317,11 +332,15 @@ impl Supervisor {
             Root::Keeper(keeper) => process::descendants(keeper),
             Root::Direct if self.childless => Vec::new(),
             Root::Direct => {
-                let others: HashSet<i32> = self.foreign_roots(generation).into_iter().flat_map(|root| {
-                    let mut all = process::descendants(root);
-                    all.push(root);
-                    all
-                }).collect();
+                let others: HashSet<i32> = self
+                    .foreign_roots(generation)
+                    .into_iter()
+                    .flat_map(|root| {
+                        let mut all = process::descendants(root);
+                        all.push(root);
+                        all
+                    })
+                    .collect();
                 process::descendants(process::own_pid()).into_iter().filter(|pid| !others.contains(pid)).collect()
             }
         }

@@ -31,74 +31,34 @@ struct Init {
 impl Init {
     fn new(name: &'static str, command: Vec<String>) -> Self {
         let [spawn, to_handler, to_exit, pss, private] = Default::default();
-        Self {
-            name,
-            command,
-            spawn,
-            to_handler,
-            to_exit,
-            pss,
-            private,
-        }
+        Self { name, command, spawn, to_handler, to_exit, pss, private }
     }
 
     fn installed(name: &'static str, args: &[&str]) -> Outcome<Self> {
-        let missing = || {
-            Failure(format!(
-                "{name} is not installed: `cargo xtask test` installs it"
-            ))
-        };
+        let missing = || Failure(format!("{name} is not installed: `cargo xtask test` installs it"));
         let file = which(name).ok_or_else(missing)?;
         let args = args.iter().map(ToString::to_string);
-        Ok(Self::new(
-            name,
-            [file.display().to_string()]
-                .into_iter()
-                .chain(args)
-                .collect(),
-        ))
+        Ok(Self::new(name, [file.display().to_string()].into_iter().chain(args).collect()))
     }
 
     fn start(&self, program: &[&str], directory: &str) -> Command {
-        let mut words = self
-            .command
-            .iter()
-            .map(String::as_str)
-            .chain(program.iter().copied());
+        let mut words = self.command.iter().map(String::as_str).chain(program.iter().copied());
         let mut command = Command::new(words.next().unwrap_or("/bin/false"));
-        command
-            .args(words)
-            .stdin(Stdio::null())
-            .stderr(Stdio::null());
+        command.args(words).stdin(Stdio::null()).stderr(Stdio::null());
         command.env("ADIEU_RUNTIME_DIR", directory);
         command
     }
 
     fn binary_kb(&self) -> u64 {
-        self.command
-            .first()
-            .and_then(|file| fs::metadata(file).ok())
-            .map_or(0, |meta| meta.len() / 1024)
+        self.command.first().and_then(|file| fs::metadata(file).ok()).map_or(0, |meta| meta.len() / 1024)
     }
 }
 
 /// Measures them all in turns and returns the table.
 pub(crate) fn compare() -> Outcome<String> {
-    step(&mut cargo(&[
-        "build",
-        "--quiet",
-        "--release",
-        "--package",
-        "adieu-cli",
-    ]))?;
-    let adieu = target_dir()
-        .join("release")
-        .join("adieu")
-        .display()
-        .to_string();
-    let run = [&adieu, "run", "--sockets", "off", "--"]
-        .map(String::from)
-        .to_vec();
+    step(&mut cargo(&["build", "--quiet", "--release", "--package", "adieu-cli"]))?;
+    let adieu = target_dir().join("release").join("adieu").display().to_string();
+    let run = [&adieu, "run", "--sockets", "off", "--"].map(String::from).to_vec();
     let mut inits = vec![
         Init::new("no init", Vec::new()),
         Init::new("adieu run", run),
@@ -128,16 +88,9 @@ pub(crate) fn compare() -> Outcome<String> {
 /// Microseconds from before the fork until the init was waited for, with `/bin/true` under it.
 fn spawn_true(init: &Init, directory: &str) -> Outcome<f64> {
     let began = now()?;
-    let status = init
-        .start(&["/bin/true"], directory)
-        .stdout(Stdio::null())
-        .status()?;
+    let status = init.start(&["/bin/true"], directory).stdout(Stdio::null()).status()?;
     let took = (now()? - began) as f64 / 1e3;
-    if status.success() {
-        Ok(took)
-    } else {
-        Err(Failure(format!("{}: /bin/true gave {status}", init.name)))
-    }
+    if status.success() { Ok(took) } else { Err(Failure(format!("{}: /bin/true gave {status}", init.name))) }
 }
 
 fn stop_once(init: &mut Init, directory: &str) -> Outcome {
@@ -145,18 +98,10 @@ fn stop_once(init: &mut Init, directory: &str) -> Outcome {
     let mut command = init.start(&[&own, super::CHILD], directory);
     let mut started = Started(command.stdout(Stdio::piped()).spawn()?);
     let child = &mut started.0;
-    let mut output = BufReader::new(
-        child
-            .stdout
-            .take()
-            .ok_or_else(|| Failure("no pipe".into()))?,
-    );
+    let mut output = BufReader::new(child.stdout.take().ok_or_else(|| Failure("no pipe".into()))?);
     let mut line = String::new();
     if output.read_line(&mut line)? == 0 {
-        return Err(Failure(format!(
-            "{}: the program under it did not start",
-            init.name
-        )));
+        return Err(Failure(format!("{}: the program under it did not start", init.name)));
     }
     let (pss, private) = memory(child.id())?;
     let asked = now()?;
@@ -165,12 +110,10 @@ fn stop_once(init: &mut Init, directory: &str) -> Outcome {
     let ended = now()?;
     let mut stamp = String::new();
     output.read_to_string(&mut stamp)?;
-    let handled: i64 = stamp.trim().parse().map_err(|_| {
-        Failure(format!(
-            "{}: the program under it never saw SIGTERM: {stamp:?}",
-            init.name
-        ))
-    })?;
+    let handled: i64 = stamp
+        .trim()
+        .parse()
+        .map_err(|_| Failure(format!("{}: the program under it never saw SIGTERM: {stamp:?}", init.name)))?;
     init.to_handler.add((handled - asked) as f64 / 1e3);
     init.to_exit.add((ended - asked) as f64 / 1e3);
     init.pss.add(pss);
@@ -219,11 +162,7 @@ fn table(inits: &[Init]) -> String {
                 format!("{:.2}", init.spawn.median() / bare),
                 format!("{:.0}", init.to_handler.median()),
                 format!("{:.0}", init.to_exit.median()),
-                or_none(format!(
-                    "{:.0} / {:.0}",
-                    init.pss.median(),
-                    init.private.median()
-                )),
+                or_none(format!("{:.0} / {:.0}", init.pss.median(), init.private.median())),
                 or_none(format!("{}", init.binary_kb())),
             ]
         })
@@ -237,10 +176,7 @@ fn table(inits: &[Init]) -> String {
         "idle PSS / private dirty, kB",
         "binary, kB",
     ];
-    let words = format!(
-        "Medians of {} spawns and {STOPS} stops each, in turns.\n\n",
-        SPAWNS - SPAWNS / 10
-    );
+    let words = format!("Medians of {} spawns and {STOPS} stops each, in turns.\n\n", SPAWNS - SPAWNS / 10);
     words + &tables::markdown(&header, &rows)
 }
 

@@ -22,21 +22,12 @@ const ALL: &[Comparison] = &[("inits", inits::compare), ("reloads", reloads::com
 
 /// Runs the named comparisons, all of them if none is named.
 pub(crate) fn bench(names: &[&str]) -> Outcome {
-    if let Some(unknown) = names
-        .iter()
-        .find(|name| ALL.iter().all(|(known, _)| known != *name))
-    {
+    if let Some(unknown) = names.iter().find(|name| ALL.iter().all(|(known, _)| known != *name)) {
         let known: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
-        return Err(Failure(format!(
-            "no benchmark is called {unknown}; there are: {}",
-            known.join(" ")
-        )));
+        return Err(Failure(format!("no benchmark is called {unknown}; there are: {}", known.join(" "))));
     }
     let document = root().join("docs").join("benchmarks.md");
-    for (name, compare) in ALL
-        .iter()
-        .filter(|(name, _)| names.is_empty() || names.contains(name))
-    {
+    for (name, compare) in ALL.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {
         println!("\n==> comparing: {name}");
         let table = compare()?;
         println!("\n{table}");

@@ -40,7 +40,12 @@ const WAYS: &[Way] = &[
         restart: "kill -TERM $(cat $DIR/pid); while grep -qs '^State:.[^Z]' /proc/$(cat $DIR/pid)/status; do sleep 0.01; done; \
                   node examples/servers/node/plain.js & echo $! >$DIR/pid",
     },
-    Way { name: "Node: adieu reload", program: "exec node examples/servers/node/server.js", adieu: Some(&[]), restart: RELOAD },
+    Way {
+        name: "Node: adieu reload",
+        program: "exec node examples/servers/node/server.js",
+        adieu: Some(&[]),
+        restart: RELOAD,
+    },
     Way {
         name: "Node without SIGTERM handling: adieu reload",
         program: "exec node examples/servers/node/plain.js",
@@ -78,7 +83,15 @@ pub(crate) fn compare() -> Outcome<String> {
         println!("    {}", way.name);
         rows.push(way.row(&servers)?);
     }
-    let header = ["restart", "requests", "lost per restart", "races per restart", "longest gap, median ms", "calm gap ms", "p99 / calm p99"];
+    let header = [
+        "restart",
+        "requests",
+        "lost per restart",
+        "races per restart",
+        "longest gap, median ms",
+        "calm gap ms",
+        "p99 / calm p99",
+    ];
     let text = "32 closed-loop clients, half of them keep-alive, 20 restarts of each server one after the other, judged by `adieu drill` \
                 in one run (`cargo xtask bench reloads`). The gap is the longest time without any success around a restart.\n\n";
     Ok(format!("{text}{}", markdown(&header, &rows)))
@@ -121,7 +134,9 @@ impl Way {
             None => Command::new("/bin/sh"),
             Some(options) => {
                 let mut run = Command::new(&adieu);
-                run.args(["run", "--name", "bench", "--settle", "300ms", "--drain-timeout", "5s"]).args(options).args(["--", "/bin/sh"]);
+                run.args(["run", "--name", "bench", "--settle", "300ms", "--drain-timeout", "5s"])
+                    .args(options)
+                    .args(["--", "/bin/sh"]);
                 run
             }
         };
@@ -138,7 +153,8 @@ impl Way {
             .stderr(Stdio::null())
             .output()?;
         drop(running);
-        let report: Value = serde_json::from_slice(&drill.stdout).map_err(|error| Failure(format!("{}: no report: {error}", self.name)))?;
+        let report: Value = serde_json::from_slice(&drill.stdout)
+            .map_err(|error| Failure(format!("{}: no report: {error}", self.name)))?;
         Ok(row(self.name, &report))
     }
 }

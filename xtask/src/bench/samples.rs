@@ -14,11 +14,7 @@ impl Samples {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
-        match (
-            sorted.len() % 2,
-            middle.checked_sub(1).and_then(|i| sorted.get(i)),
-            sorted.get(middle),
-        ) {
+        match (sorted.len() % 2, middle.checked_sub(1).and_then(|i| sorted.get(i)), sorted.get(middle)) {
             (0, Some(below), Some(above)) => f64::midpoint(*below, *above),
             (_, _, Some(one)) => *one,
             _ => 0.0,

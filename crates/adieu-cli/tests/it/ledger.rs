@@ -5,23 +5,20 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::harness::servers::LEDGER;
-use crate::harness::{
-    Adieu, Load, PATIENCE, Port, Postgres, Process, count, get, the_machine, wait_until_it_answers,
-};
+use crate::harness::{Adieu, Load, PATIENCE, Port, Postgres, Process, count, get, the_machine, wait_until_it_answers};
 use crate::matrix::OPTIONS;
 
 const TABLE: &str = "CREATE TABLE transfer (id uuid, booking text, half text)";
 
 fn halves(postgres: &Postgres, booking: &str) -> usize {
-    let of_one = format!(
-        "SELECT id FROM transfer WHERE booking = '{booking}' GROUP BY id HAVING count(*) = 1"
-    );
+    let of_one = format!("SELECT id FROM transfer WHERE booking = '{booking}' GROUP BY id HAVING count(*) = 1");
     let answer = postgres.query(&format!("SELECT count(*) FROM ({of_one}) AS halved"));
     answer.parse().expect("a count is a number")
 }
 
 fn wait_until_all_have_hung_up(postgres: &Postgres) {
-    let others = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
+    let others =
+        "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
     let began = Instant::now();
     while postgres.query(others) != "0" {
         assert!(began.elapsed() < PATIENCE, "PostgreSQL still has clients");
@@ -47,11 +44,7 @@ fn a_kill_halves_what_is_not_one_transaction() {
     thread::scope(|scope| {
         for client in 0..16 {
             let (booked, port) = (&booked, port.number());
-            let path = if client % 2 == 0 {
-                "/transfer"
-            } else {
-                "/careless"
-            };
+            let path = if client % 2 == 0 { "/transfer" } else { "/careless" };
             // Ends when the server is gone.
             scope.spawn(move || {
                 while get(port, path).is_ok() {
@@ -61,25 +54,14 @@ fn a_kill_halves_what_is_not_one_transaction() {
         }
         let began = Instant::now();
         while booked.load(Ordering::Relaxed) < 100 {
-            assert!(
-                began.elapsed() < PATIENCE,
-                "nothing is booked:\n{}",
-                server.output()
-            );
+            assert!(began.elapsed() < PATIENCE, "nothing is booked:\n{}", server.output());
             thread::sleep(Duration::from_millis(5));
         }
         drop(server);
     });
     wait_until_all_have_hung_up(&postgres);
-    assert_eq!(
-        halves(&postgres, "transfer"),
-        0,
-        "a transaction is whole or it is not there"
-    );
-    assert!(
-        halves(&postgres, "careless") > 0,
-        "nobody was killed between the halves"
-    );
+    assert_eq!(halves(&postgres, "transfer"), 0, "a transaction is whole or it is not there");
+    assert!(halves(&postgres, "careless") > 0, "nobody was killed between the halves");
 }
 
 /// Neither kind of transfer is halved or refused by reloads: nothing in flight is cut off.
@@ -89,17 +71,10 @@ fn reloads_halve_nothing() {
     let postgres = Postgres::start();
     postgres.query(TABLE);
     let environment = [("DATABASE_URL", postgres.url())];
-    let environment: Vec<(&str, &str)> = environment
-        .iter()
-        .map(|(key, value)| (*key, value.as_str()))
-        .collect();
+    let environment: Vec<(&str, &str)> = environment.iter().map(|(key, value)| (*key, value.as_str())).collect();
     let adieu = Adieu::run(LEDGER, OPTIONS, &environment, "/transfer");
     for path in ["/transfer", "/careless"] {
-        let load = Load {
-            path,
-            reloads: count(3, 20),
-            kept: 16,
-        };
+        let load = Load { path, reloads: count(3, 20), kept: 16 };
         load.run(&adieu).assert_nothing_lost(&adieu);
     }
     adieu.stop();

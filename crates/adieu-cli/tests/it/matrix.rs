@@ -6,24 +6,13 @@
 use crate::harness::{Adieu, Load, Server, count, for_each_server, get, the_machine};
 
 /// Short, so that a reload is over soon; the defaults only wait longer for the same.
-pub(crate) const OPTIONS: &[&str] = &[
-    "--settle",
-    "500ms",
-    "--drain-timeout",
-    "3s",
-    "--drain-quiet",
-    "1s",
-];
+pub(crate) const OPTIONS: &[&str] = &["--settle", "500ms", "--drain-timeout", "3s", "--drain-quiet", "1s"];
 
 fn reloads_without_loss(server: Server) {
     let _alone = the_machine();
     let adieu = Adieu::run(server, OPTIONS, &[], "/");
     let first = get(adieu.port().number(), "/").expect("the first generation answers");
-    let load = Load {
-        path: "/",
-        reloads: count(5, 20),
-        kept: 16,
-    };
+    let load = Load { path: "/", reloads: count(5, 20), kept: 16 };
     load.run(&adieu).assert_nothing_lost(&adieu);
     let last = get(adieu.port().number(), "/").expect("the last generation answers");
     assert_ne!(first, last, "another process answers after a reload");

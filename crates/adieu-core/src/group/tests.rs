@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 
 use super::program::{
-    ADD, JUMP_AT_LEAST, JUMP_EQUAL, LOAD_BYTE, LOAD_HALF, LOAD_WORD, MODULO, NETWORK_HEADER, RANDOM, RETURN, RETURN_A, SHIFT_RIGHT,
+    ADD, JUMP_AT_LEAST, JUMP_EQUAL, LOAD_BYTE, LOAD_HALF, LOAD_WORD, MODULO, NETWORK_HEADER, RANDOM, RETURN, RETURN_A,
+    SHIFT_RIGHT,
 };
 use super::*;
 
@@ -113,7 +114,11 @@ fn close(group: &mut Group, generation: Generation) -> Vec<Step> {
         assert!(before.members().iter().any(|m| m.id == id && m.generation == generation), "only what goes may drop");
     }
     assert!(group.indices_of(generation).is_empty(), "all are closed");
-    assert_eq!(kernel.sockets, group.members().iter().map(|m| m.id).collect::<Vec<_>>(), "the model is the kernel's array");
+    assert_eq!(
+        kernel.sockets,
+        group.members().iter().map(|m| m.id).collect::<Vec<_>>(),
+        "the model is the kernel's array"
+    );
     let all_of_target: BTreeSet<_> =
         group.members().iter().filter(|m| Some(m.generation) == group.target()).map(|m| m.id).collect();
     assert_eq!(kernel.picks(kernel.sockets.len()), all_of_target, "in the end the whole target serves");

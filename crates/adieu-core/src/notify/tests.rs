@@ -33,7 +33,10 @@ fn datagrams_of_the_manual() {
 #[test]
 fn what_is_not_known_is_kept_as_it_came() {
     let other = |key: &str, value: &[u8]| Field::Other { key: key.to_owned(), value: value.to_vec() };
-    assert_eq!(fields(b"X_MINE=\xff\xfe\nX_MINE=2\nFDSTORE=1"), [other("X_MINE", b"\xff\xfe"), other("X_MINE", b"2"), other("FDSTORE", b"1")]);
+    assert_eq!(
+        fields(b"X_MINE=\xff\xfe\nX_MINE=2\nFDSTORE=1"),
+        [other("X_MINE", b"\xff\xfe"), other("X_MINE", b"2"), other("FDSTORE", b"1")]
+    );
 }
 
 #[test]
@@ -45,9 +48,14 @@ fn foreign_bytes_have_a_typed_outcome() {
     assert_eq!(parse(b"BARRIER=1\nREADY=1"), Err(BadMessage::BarrierNotAlone));
     assert_eq!(parse(b"BARRIER=1\nnonsense"), Err(BadMessage::BarrierNotAlone));
     assert_eq!(issues(b"ready=1"), ["\"ready=1\" is not of the form KEY=value"]);
-    assert_eq!(issues(b"READY\n=1\n\xff=1"), [
-        "\"READY\" is not of the form KEY=value", "\"=1\" is not of the form KEY=value", "\"\u{fffd}=1\" is not of the form KEY=value",
-    ]);
+    assert_eq!(
+        issues(b"READY\n=1\n\xff=1"),
+        [
+            "\"READY\" is not of the form KEY=value",
+            "\"=1\" is not of the form KEY=value",
+            "\"\u{fffd}=1\" is not of the form KEY=value",
+        ]
+    );
     assert_eq!(issues(b"STATUS=\xff"), ["STATUS can't be \"\u{fffd}\""]);
     for (key, values) in [
         ("READY", &["0", "", "yes", "11", " 1"][..]),

@@ -62,7 +62,11 @@ impl Sample {
     /// Whether nothing has moved between the two.
     pub(super) fn has_same_counters(&self, other: &Self) -> bool {
         let counters = |s: &Self| {
-            ([s.bytes_received, s.bytes_acked, s.bytes_sent], [s.unread, s.unsent_or_unacked, s.segs_in, s.segs_out], s.has_owner)
+            (
+                [s.bytes_received, s.bytes_acked, s.bytes_sent],
+                [s.unread, s.unsent_or_unacked, s.segs_in, s.segs_out],
+                s.has_owner,
+            )
         };
         self.state == other.state && counters(self) == counters(other)
     }

@@ -38,7 +38,11 @@ fn standing(counts: Counts) -> &'static str {
 /// The connection's clocks go on, nothing else happens.
 fn later(sample: Sample, ms: u64) -> Sample {
     let ms = ms as u32;
-    Sample { last_data_sent_ms: sample.last_data_sent_ms + ms, last_data_recv_ms: sample.last_data_recv_ms + ms, ..sample }
+    Sample {
+        last_data_sent_ms: sample.last_data_sent_ms + ms,
+        last_data_recv_ms: sample.last_data_recv_ms + ms,
+        ..sample
+    }
 }
 
 /// How `sample` stands when it is first seen and after it has been still for so many milliseconds.
@@ -60,7 +64,11 @@ fn the_table() {
     let now = Sample { last_data_sent_ms: 0, last_data_recv_ms: 0, ..IDLE };
     let rows: [(&str, Sample, [&str; 7]); 18] = [
         ("idle for long", IDLE, ["quiet"; 7]),
-        ("answered just now", Sample { last_data_recv_ms: 8, ..now }, ["unknown", "unknown", "quiet", "quiet", "quiet", "quiet", "quiet"]),
+        (
+            "answered just now",
+            Sample { last_data_recv_ms: 8, ..now },
+            ["unknown", "unknown", "quiet", "quiet", "quiet", "quiet", "quiet"],
+        ),
         (
             "answered a while ago, by a clock that ticks",
             Sample { last_data_sent_ms: 52, last_data_recv_ms: 60, ..IDLE },
@@ -110,8 +118,16 @@ fn a_tie_is_decided_by_what_two_samples_saw() {
     };
     assert_eq!(second(|s| Sample { bytes_received: 200, ..s }), "owed", "a request came after the answer");
     assert_eq!(second(|s| Sample { bytes_received: 200, bytes_acked: 501, ..s }), "owed", "and acknowledged it");
-    assert_eq!(second(|s| Sample { bytes_sent: 900, bytes_acked: 900, ..s }), "quiet", "an answer came after the request");
-    assert_eq!(second(|s| Sample { bytes_received: 200, bytes_sent: 900, bytes_acked: 900, ..s }), "quiet", "cannot be told");
+    assert_eq!(
+        second(|s| Sample { bytes_sent: 900, bytes_acked: 900, ..s }),
+        "quiet",
+        "an answer came after the request"
+    );
+    assert_eq!(
+        second(|s| Sample { bytes_received: 200, bytes_sent: 900, bytes_acked: 900, ..s }),
+        "quiet",
+        "cannot be told"
+    );
 }
 
 #[test]
@@ -131,7 +147,9 @@ fn any_counter_that_moves_puts_the_end_off() {
         let mut ledger = Ledger::new(Config::default());
         let mut moved = owed;
         change(&mut moved);
-        for (ms, sample, expected) in [(0, owed, "owed"), (1_999, moved, "owed"), (3_998, moved, "owed"), (3_999, moved, "expired")] {
+        for (ms, sample, expected) in
+            [(0, owed, "owed"), (1_999, moved, "owed"), (3_998, moved, "owed"), (3_999, moved, "expired")]
+        {
             ledger.handle_samples(at(ms), &[sample]);
             assert_eq!(standing(ledger.counts()), expected, "{ms} ms {moved:?}");
         }
@@ -185,7 +203,8 @@ enum Act {
 
 impl Client {
     fn new(cookie: u64, now: u64) -> Self {
-        let sample = Sample { cookie, bytes_received: 0, bytes_acked: 0, bytes_sent: 0, segs_in: 1, segs_out: 1, ..IDLE };
+        let sample =
+            Sample { cookie, bytes_received: 0, bytes_acked: 0, bytes_sent: 0, segs_in: 1, segs_out: 1, ..IDLE };
         Self { sample, sent_at: now, received_at: now, moved_at: now, pending: false, closed: false }
     }
 
@@ -194,7 +213,8 @@ impl Client {
         match act {
             // One request at a time: the next one follows the answer.
             Act::Ask(_) if !self.pending && sample.unread == 0 => {
-                (sample.bytes_received, sample.unread, sample.segs_in) = (sample.bytes_received + 10, 10, sample.segs_in + 1);
+                (sample.bytes_received, sample.unread, sample.segs_in) =
+                    (sample.bytes_received + 10, 10, sample.segs_in + 1);
                 (sample.bytes_acked, sample.unsent_or_unacked) = (sample.bytes_sent, 0);
                 (self.received_at, self.pending) = (now, true);
             }
@@ -205,7 +225,8 @@ impl Client {
                 (self.sent_at, self.pending) = (now, false);
             }
             Act::Acknowledge(_) if sample.unsent_or_unacked > 0 => {
-                (sample.bytes_acked, sample.unsent_or_unacked, sample.segs_in) = (sample.bytes_sent, 0, sample.segs_in + 1);
+                (sample.bytes_acked, sample.unsent_or_unacked, sample.segs_in) =
+                    (sample.bytes_sent, 0, sample.segs_in + 1);
             }
             Act::Close(_) if !self.pending => self.closed = true,
             _ => return,

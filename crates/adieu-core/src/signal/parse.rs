@@ -85,7 +85,8 @@ fn real_time(name: &str) -> Option<Option<Signal>> {
     if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    let number = digits.parse::<u8>().ok().and_then(|n| if sign == '+' { start.checked_add(n) } else { start.checked_sub(n) });
+    let number =
+        digits.parse::<u8>().ok().and_then(|n| if sign == '+' { start.checked_add(n) } else { start.checked_sub(n) });
     Some(number.filter(|number| (REAL_TIME_MIN..=REAL_TIME_MAX).contains(number)).map(Signal))
 }
 
@@ -106,7 +107,8 @@ fn slips(typed: &[u8], meant: &[u8]) -> usize {
     let head = typed.iter().zip(meant).take_while(same).count();
     let (typed, meant) = (typed.get(head..).unwrap_or_default(), meant.get(head..).unwrap_or_default());
     let tail = typed.iter().rev().zip(meant.iter().rev()).take_while(same).count();
-    let (typed, meant) = (typed.get(..typed.len() - tail).unwrap_or_default(), meant.get(..meant.len() - tail).unwrap_or_default());
+    let (typed, meant) =
+        (typed.get(..typed.len() - tail).unwrap_or_default(), meant.get(..meant.len() - tail).unwrap_or_default());
     match (typed, meant) {
         ([a, b], [c, d]) if a == d && b == c => 1,
         _ => edits(typed, meant),

@@ -22,8 +22,18 @@ fn every_standard_number_is_one_signal_on_every_architecture() {
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 fn numbers_are_those_of_the_manual() {
     let numbers = [
-        (Signal::HUP, 1), (Signal::INT, 2), (Signal::QUIT, 3), (Signal::KILL, 9), (Signal::USR1, 10), (Signal::USR2, 12),
-        (Signal::TERM, 15), (Signal::CHLD, 17), (Signal::CONT, 18), (Signal::STOP, 19), (Signal::WINCH, 28), (Signal::SYS, 31),
+        (Signal::HUP, 1),
+        (Signal::INT, 2),
+        (Signal::QUIT, 3),
+        (Signal::KILL, 9),
+        (Signal::USR1, 10),
+        (Signal::USR2, 12),
+        (Signal::TERM, 15),
+        (Signal::CHLD, 17),
+        (Signal::CONT, 18),
+        (Signal::STOP, 19),
+        (Signal::WINCH, 28),
+        (Signal::SYS, 31),
     ];
     for (signal, number) in numbers {
         assert_eq!((signal.number(), Signal::from_number(number)), (number, Some(signal)));
@@ -45,8 +55,16 @@ fn default_actions_are_those_of_the_kernel() {
     assert_eq!(of(DefaultAction::Continue), sorted(&[Signal::CONT]));
     assert_eq!(of(DefaultAction::Stop), sorted(&[Signal::STOP, Signal::TSTP, Signal::TTIN, Signal::TTOU]));
     let core = [
-        Signal::QUIT, Signal::ILL, Signal::TRAP, Signal::ABRT, Signal::FPE, Signal::SEGV, Signal::BUS, Signal::SYS,
-        Signal::XCPU, Signal::XFSZ,
+        Signal::QUIT,
+        Signal::ILL,
+        Signal::TRAP,
+        Signal::ABRT,
+        Signal::FPE,
+        Signal::SEGV,
+        Signal::BUS,
+        Signal::SYS,
+        Signal::XCPU,
+        Signal::XFSZ,
     ];
     assert!(of(DefaultAction::Core).is_superset(&sorted(&core)));
     let caught: Vec<Signal> = Signal::ALL.into_iter().filter(|s| !s.is_catchable()).collect();
@@ -80,12 +98,33 @@ fn names_are_read_as_people_write_them() {
 fn refusals_say_what_was_meant() {
     let refusal = |text: &str| text.parse::<Signal>().expect_err("refused").to_string();
     for (text, meant) in [
-        ("TREM", "SIGTERM"), ("SIGTEM", "SIGTERM"), ("HPU", "SIGHUP"), ("SIGQIT", "SIGQUIT"), ("KILLL", "SIGKILL"),
-        ("WINHC", "SIGWINCH"), ("USR", "SIGUSR1"), ("SIG_INT", "SIGINT"),
+        ("TREM", "SIGTERM"),
+        ("SIGTEM", "SIGTERM"),
+        ("HPU", "SIGHUP"),
+        ("SIGQIT", "SIGQUIT"),
+        ("KILLL", "SIGKILL"),
+        ("WINHC", "SIGWINCH"),
+        ("USR", "SIGUSR1"),
+        ("SIG_INT", "SIGINT"),
     ] {
         assert_eq!(refusal(text), format!("unknown signal {text:?}: did you mean {meant}?"));
     }
-    for text in ["", "SIG", "XYZ", "SIGSIGTERM", "TERM ", "RTMIN+", "RTMIN-1", "RTMAX+1", "RTMIN+x", "RTMINI", "-9", "+9", "\0", "é"] {
+    for text in [
+        "",
+        "SIG",
+        "XYZ",
+        "SIGSIGTERM",
+        "TERM ",
+        "RTMIN+",
+        "RTMIN-1",
+        "RTMAX+1",
+        "RTMIN+x",
+        "RTMINI",
+        "-9",
+        "+9",
+        "\0",
+        "é",
+    ] {
         assert!(refusal(text).starts_with(&format!("unknown signal {text:?}")), "{}", refusal(text));
     }
     assert_eq!(refusal("xyz"), "unknown signal \"xyz\"");

@@ -94,7 +94,9 @@ impl Entry {
 
     pub(super) fn cause(&self) -> Cause {
         match self.main {
-            _ if self.escalation.was_forced() && matches!(self.main, None | Some(Outcome::Signaled(Signal::KILL))) => Cause::Forced,
+            _ if self.escalation.was_forced() && matches!(self.main, None | Some(Outcome::Signaled(Signal::KILL))) => {
+                Cause::Forced
+            }
             _ if self.crash_loop => Cause::CrashLoop,
             Some(Outcome::Signaled(signal)) if !self.asked || signal == Signal::KILL => Cause::Signal,
             Some(_) | None => Cause::Exit,

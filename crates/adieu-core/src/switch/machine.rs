@@ -193,7 +193,12 @@ impl Switch {
                 Phase::Starting | Phase::Switching | Phase::Serving if too_late => {
                     self.newcomer_failed(now, generation, Failure::NotReady(generation));
                 }
-                Phase::Starting | Phase::Switching | Phase::Serving | Phase::Settling | Phase::Draining | Phase::Ending => {}
+                Phase::Starting
+                | Phase::Switching
+                | Phase::Serving
+                | Phase::Settling
+                | Phase::Draining
+                | Phase::Ending => {}
             }
             if let Some(entry) = self.entries.get_mut(&generation) {
                 entry.escalation.handle_timeout(now);

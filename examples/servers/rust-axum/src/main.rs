@@ -20,8 +20,6 @@ async fn hello() -> String {
 
 /// Good enough a dice for a delay.
 fn up_to_fifty() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::from(now.subsec_nanos()) / 1000 % 50
 }

@@ -20,9 +20,7 @@ fn built() -> PathBuf {
 fn make(product: &str, folder: &str, recipe: impl FnOnce(&Path, &Path)) -> PathBuf {
     let _one_builder = lock::wait(&format!("build-{}", product.replace('/', "-")));
     let (from, to) = (sources().join(folder), built().join(product));
-    let made = fs::metadata(&to)
-        .and_then(|meta| meta.modified())
-        .unwrap_or(SystemTime::UNIX_EPOCH);
+    let made = fs::metadata(&to).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     if newest(&from) > made {
         recipe(&from, &to);
         assert!(to.exists(), "building {product} made no {}", to.display());
@@ -32,18 +30,12 @@ fn make(product: &str, folder: &str, recipe: impl FnOnce(&Path, &Path)) -> PathB
 
 fn newest(folder: &Path) -> SystemTime {
     let mut newest = SystemTime::UNIX_EPOCH;
-    for entry in fs::read_dir(folder)
-        .expect("an example server has a folder")
-        .flatten()
-    {
+    for entry in fs::read_dir(folder).expect("an example server has a folder").flatten() {
         let path = entry.path();
         let changed = if path.is_dir() {
             self::newest(&path)
         } else {
-            entry
-                .metadata()
-                .and_then(|meta| meta.modified())
-                .expect("a file has a time")
+            entry.metadata().and_then(|meta| meta.modified()).expect("a file has a time")
         };
         newest = newest.max(changed);
     }
@@ -53,9 +45,9 @@ fn newest(folder: &Path) -> SystemTime {
 /// Runs a tool; panics with what it wrote when it fails or is missing.
 pub(crate) fn tool(command: &mut Command) -> String {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.output().unwrap_or_else(|error| {
-        panic!("{name} cannot be started ({error}): `cargo xtask test` installs it")
-    });
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("{name} cannot be started ({error}): `cargo xtask test` installs it"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(
         output.status.success(),
@@ -81,11 +73,8 @@ fn go(product: &str, compiler: &Path) -> PathBuf {
     make(product, "go", |from, to| {
         let mut go = Command::new(compiler);
         go.current_dir(from).args(["build", "-o"]).arg(to).arg(".");
-        go.env("CGO_ENABLED", "0")
-            .env("GOTOOLCHAIN", "local")
-            .env("GOFLAGS", "-mod=mod");
-        go.env("GOCACHE", built().join("go-cache"))
-            .env("GOPATH", built().join("go-path"));
+        go.env("CGO_ENABLED", "0").env("GOTOOLCHAIN", "local").env("GOFLAGS", "-mod=mod");
+        go.env("GOCACHE", built().join("go-cache")).env("GOPATH", built().join("go-path"));
         tool(&mut go);
     })
 }
@@ -94,12 +83,7 @@ fn go(product: &str, compiler: &Path) -> PathBuf {
 pub(crate) fn java() -> PathBuf {
     make("java/HttpServerMain.class", "java", |from, to| {
         let classes = to.parent().expect("the class is in a directory");
-        tool(
-            Command::new("javac")
-                .arg("-d")
-                .arg(classes)
-                .arg(from.join("HttpServerMain.java")),
-        );
+        tool(Command::new("javac").arg("-d").arg(classes).arg(from.join("HttpServerMain.java")));
     })
     .parent()
     .expect("the class is in a directory")
@@ -120,18 +104,10 @@ pub(crate) fn tomcat() -> PathBuf {
         fs::remove_file(classes.join("module-info.class")).expect("Tomcat's jar is a module");
         fs::remove_dir_all(classes.join("META-INF")).expect("Tomcat's jar has a manifest");
         let mut javac = Command::new("javac");
-        javac
-            .args(["-nowarn", "-Xlint:-deprecation", "-cp"])
-            .arg(classes)
-            .arg("-d")
-            .arg(classes);
+        javac.args(["-nowarn", "-Xlint:-deprecation", "-cp"]).arg(classes).arg("-d").arg(classes);
         tool(javac.arg(from.join("TomcatMain.java")));
         let mut jar = Command::new("jar");
-        jar.args(["--create", "--main-class", "TomcatMain", "--file"])
-            .arg(to)
-            .arg("-C")
-            .arg(classes)
-            .arg(".");
+        jar.args(["--create", "--main-class", "TomcatMain", "--file"]).arg(to).arg("-C").arg(classes).arg(".");
         tool(&mut jar);
     })
 }
@@ -140,10 +116,7 @@ pub(crate) fn tomcat() -> PathBuf {
 pub(crate) fn axum() -> PathBuf {
     make("rust-axum/debug/rust-axum", "rust-axum", |from, _| {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo
-            .current_dir(from)
-            .args(["build", "--locked", "--quiet", "--target-dir"])
-            .arg(built().join("rust-axum"));
+        cargo.current_dir(from).args(["build", "--locked", "--quiet", "--target-dir"]).arg(built().join("rust-axum"));
         tool(&mut cargo);
     })
 }

@@ -9,20 +9,12 @@ use super::{PATIENCE, Process};
 
 /// The body of one GET, over a connection of its own.
 pub(crate) fn get(port: u16, path: &str) -> io::Result<String> {
-    let mut connection = TcpStream::connect_timeout(
-        &SocketAddr::from(([127, 0, 0, 1], port)),
-        Duration::from_secs(5),
-    )?;
+    let mut connection = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_secs(5))?;
     connection.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(
-        connection,
-        "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    )?;
+    write!(connection, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
-    let (head, body) = answer
-        .split_once("\r\n\r\n")
-        .ok_or_else(|| io::Error::other(format!("cut off: {answer:?}")))?;
+    let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| io::Error::other(format!("cut off: {answer:?}")))?;
     if !head.starts_with("HTTP/1.1 200") {
         return Err(io::Error::other(format!("not a 200: {head}")));
     }
@@ -38,11 +30,7 @@ pub(crate) fn wait_until_it_answers(process: &mut Process, port: u16, path: &str
             Err(error) => error,
         };
         if let Some(status) = process.ended() {
-            panic!(
-                "{} ended with {status} before it answered:\n{}",
-                process.name(),
-                process.output()
-            );
+            panic!("{} ended with {status} before it answered:\n{}", process.name(), process.output());
         }
         assert!(
             began.elapsed() < PATIENCE,

@@ -39,17 +39,13 @@ pub(crate) struct Ends {
 impl Load {
     /// Loads the server from before the first reload until after the last.
     pub(crate) fn run(self, adieu: &Adieu) -> Ends {
-        let ends = Mutex::new(Ends {
-            reloads: self.reloads,
-            ..Ends::default()
-        });
+        let ends = Mutex::new(Ends { reloads: self.reloads, ..Ends::default() });
         let over = AtomicBool::new(false);
         let address = SocketAddr::from(([127, 0, 0, 1], adieu.port().number()));
         thread::scope(|scope| {
             for client in 0..CLIENTS {
                 let (ends, over) = (&ends, &over);
-                scope
-                    .spawn(move || client_loop(address, self.path, client < self.kept, ends, over));
+                scope.spawn(move || client_loop(address, self.path, client < self.kept, ends, over));
             }
             // Also when a reload fails: the scope waits for the clients.
             let _stop = StopOnDrop(&over);
@@ -91,13 +87,7 @@ fn wait_for_answers(ends: &Mutex<Ends>, more: usize) {
     }
 }
 
-fn client_loop(
-    address: SocketAddr,
-    path: &str,
-    keeps: bool,
-    ends: &Mutex<Ends>,
-    over: &AtomicBool,
-) {
+fn client_loop(address: SocketAddr, path: &str, keeps: bool, ends: &Mutex<Ends>, over: &AtomicBool) {
     let mut kept: Option<BufReader<TcpStream>> = None;
     while !over.load(Ordering::Relaxed) {
         let reused = kept.is_some();
@@ -141,16 +131,11 @@ fn ask(
 ) -> Result<Option<BufReader<TcpStream>>, (usize, io::Error)> {
     let word = if keeps { "keep-alive" } else { "close" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: {word}\r\n\r\n");
-    connection
-        .get_mut()
-        .write_all(request.as_bytes())
-        .map_err(|error| (0, error))?;
+    connection.get_mut().write_all(request.as_bytes()).map_err(|error| (0, error))?;
     let (mut got, mut length, mut closes) = (0, None, !keeps);
     loop {
         let mut line = String::new();
-        let read = connection
-            .read_line(&mut line)
-            .map_err(|error| (got, error))?;
+        let read = connection.read_line(&mut line).map_err(|error| (got, error))?;
         if read == 0 {
             return Err((got, io::ErrorKind::UnexpectedEof.into()));
         }
@@ -165,13 +150,9 @@ fn ask(
         if let Some(value) = line.strip_prefix("content-length:") {
             length = value.trim().parse::<usize>().ok();
         }
-        closes |= line
-            .strip_prefix("connection:")
-            .is_some_and(|value| value.trim() == "close");
+        closes |= line.strip_prefix("connection:").is_some_and(|value| value.trim() == "close");
     }
     let length = length.ok_or_else(|| (got, io::Error::other("an answer without a length")))?;
-    connection
-        .read_exact(&mut vec![0; length])
-        .map_err(|error| (got, error))?;
+    connection.read_exact(&mut vec![0; length]).map_err(|error| (got, error))?;
     Ok((!closes).then_some(connection))
 }

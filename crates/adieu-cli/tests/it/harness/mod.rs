@@ -27,25 +27,16 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The directory of the workspace.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .canonicalize()
-        .expect("the workspace is where it was built")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the workspace is where it was built")
 }
 
 /// The build directory: `target`, or what `CARGO_TARGET_DIR` said when the tests were built.
 pub(crate) fn target() -> PathBuf {
     let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    tmp.parent()
-        .expect("cargo's directory for tests is in its build directory")
-        .to_path_buf()
+    tmp.parent().expect("cargo's directory for tests is in its build directory").to_path_buf()
 }
 
 /// The ordinary count, or under `cargo xtask prove` the one that is a proof.
 pub(crate) fn count(ordinary: usize, proof: usize) -> usize {
-    if std::env::var_os("ADIEU_PROVE").is_some() {
-        proof
-    } else {
-        ordinary
-    }
+    if std::env::var_os("ADIEU_PROVE").is_some() { proof } else { ordinary }
 }

@@ -8,10 +8,7 @@ use super::lock::{self, Lock};
 #[derive(Debug)]
 pub(crate) struct Port {
     number: u16,
-    #[expect(
-        dead_code,
-        reason = "keeps the port from other tests while this one runs"
-    )]
+    #[expect(dead_code, reason = "keeps the port from other tests while this one runs")]
     lock: Lock,
 }
 

@@ -29,9 +29,7 @@ impl Process {
         let output = File::create(&log).expect("a test's own directory is writable");
         let errors = output.try_clone().expect("a file can be shared");
         let mut tied = Command::new("setpriv");
-        tied.args(["--pdeathsig", "KILL", "--"])
-            .arg(command.get_program())
-            .args(command.get_args());
+        tied.args(["--pdeathsig", "KILL", "--"]).arg(command.get_program()).args(command.get_args());
         for (key, value) in command.get_envs() {
             match value {
                 Some(value) => tied.env(key, value),
@@ -41,18 +39,9 @@ impl Process {
         if let Some(working) = command.get_current_dir() {
             tied.current_dir(working);
         }
-        let child = tied
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .spawn();
-        let child =
-            child.unwrap_or_else(|error| panic!("cannot start {name} ({command:?}): {error}"));
-        Self {
-            name: name.to_owned(),
-            child,
-            log,
-        }
+        let child = tied.stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
+        let child = child.unwrap_or_else(|error| panic!("cannot start {name} ({command:?}): {error}"));
+        Self { name: name.to_owned(), child, log }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -89,12 +78,7 @@ impl Process {
             if let Some(status) = self.ended() {
                 return status;
             }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "{} does not end:\n{}",
-                self.name,
-                self.output()
-            );
+            assert!(began.elapsed() < PATIENCE, "{} does not end:\n{}", self.name, self.output());
             thread::sleep(Duration::from_millis(5));
         }
     }
@@ -112,10 +96,7 @@ impl Drop for Process {
         self.signal(Signal::STOP);
         loop {
             let known: HashSet<Pid> = tree.iter().map(|(pid, _)| *pid).collect();
-            let new: Vec<_> = descendants(root)
-                .into_iter()
-                .filter(|(pid, _)| !known.contains(pid))
-                .collect();
+            let new: Vec<_> = descendants(root).into_iter().filter(|(pid, _)| !known.contains(pid)).collect();
             if new.is_empty() {
                 break;
             }
@@ -139,10 +120,7 @@ fn signal_all(processes: &[(Pid, OwnedFd)], signal: Signal) {
 pub(crate) fn descendants(root: Pid) -> Vec<(Pid, OwnedFd)> {
     let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
     for entry in fs::read_dir("/proc").expect("/proc is mounted").flatten() {
-        if let Some(pid) = entry
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse::<i32>().ok())
+        if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())
             && let Some(parent) = parent(pid)
         {
             children.entry(parent).or_default().push(pid);

@@ -42,10 +42,7 @@ impl Server {
         let words = self.words(port, directory);
         let (program, args) = words.split_first().expect("a command has a first word");
         let mut command = Command::new(program);
-        command
-            .args(args)
-            .current_dir(directory)
-            .env("PORT", port.to_string());
+        command.args(args).current_dir(directory).env("PORT", port.to_string());
         command
     }
 }
@@ -56,23 +53,11 @@ pub(crate) const NODE: Server = Server {
     finishes: true,
     words: |_, _| vec!["node".into(), source("node/server.js")],
 };
-pub(crate) const NODE_PLAIN: Server = Server {
-    name: "node-plain",
-    finishes: false,
-    words: |_, _| vec!["node".into(), source("node/plain.js")],
-    ..NODE
-};
+pub(crate) const NODE_PLAIN: Server =
+    Server { name: "node-plain", finishes: false, words: |_, _| vec!["node".into(), source("node/plain.js")], ..NODE };
 pub(crate) const JAVA: Server = Server {
     name: "java",
-    words: |_, _| {
-        words(&[
-            "java",
-            "-XX:TieredStopAtLevel=1",
-            "-cp",
-            &path(&build::java()),
-            "HttpServerMain",
-        ])
-    },
+    words: |_, _| words(&["java", "-XX:TieredStopAtLevel=1", "-cp", &path(&build::java()), "HttpServerMain"]),
     ..NODE
 };
 pub(crate) const TOMCAT: Server = Server {
@@ -80,41 +65,17 @@ pub(crate) const TOMCAT: Server = Server {
     words: |_, directory| {
         // Tomcat makes itself a working directory there.
         let temporary = format!("-Djava.io.tmpdir={}", directory.display());
-        words(&[
-            "java",
-            "-XX:TieredStopAtLevel=1",
-            &temporary,
-            "-jar",
-            &path(&build::tomcat()),
-        ])
+        words(&["java", "-XX:TieredStopAtLevel=1", &temporary, "-jar", &path(&build::tomcat())])
     },
     ..NODE
 };
-pub(crate) const GUNICORN: Server = Server {
-    name: "gunicorn",
-    words: |port, _| gunicorn(port, "app:app"),
-    ..NODE
-};
-pub(crate) const LEDGER: Server = Server {
-    name: "ledger",
-    words: |port, _| gunicorn(port, "ledger:app"),
-    ..NODE
-};
+pub(crate) const GUNICORN: Server = Server { name: "gunicorn", words: |port, _| gunicorn(port, "app:app"), ..NODE };
+pub(crate) const LEDGER: Server = Server { name: "ledger", words: |port, _| gunicorn(port, "ledger:app"), ..NODE };
 pub(crate) const UVICORN: Server = Server {
     name: "uvicorn",
     words: |port, _| {
         let (port, python) = (port.to_string(), source("python"));
-        words(&[
-            PYTHON,
-            "-m",
-            "uvicorn",
-            "--app-dir",
-            &python,
-            "--port",
-            &port,
-            "--no-access-log",
-            "asgi:app",
-        ])
+        words(&[PYTHON, "-m", "uvicorn", "--app-dir", &python, "--port", &port, "--no-access-log", "asgi:app"])
     },
     ..NODE
 };
@@ -124,44 +85,23 @@ pub(crate) const PYTHON_PLAIN: Server = Server {
     words: |_, _| words(&[PYTHON, &source("python/plain.py")]),
     ..NODE
 };
-pub(crate) const GO_DEBIAN: Server = Server {
-    name: "go",
-    words: |_, _| vec![path(&build::go_of_debian())],
-    ..NODE
-};
-pub(crate) const GO_TODAY: Server = Server {
-    name: "go",
-    words: |_, _| vec![path(&build::go_of_today())],
-    ..NODE
-};
+pub(crate) const GO_DEBIAN: Server = Server { name: "go", words: |_, _| vec![path(&build::go_of_debian())], ..NODE };
+pub(crate) const GO_TODAY: Server = Server { name: "go", words: |_, _| vec![path(&build::go_of_today())], ..NODE };
 pub(crate) const NGINX: Server = Server {
     name: "nginx",
     graceful: Signal::QUIT,
     words: |port, directory| nginx(directory, &format!("127.0.0.1:{port}")),
     ..NODE
 };
-pub(crate) const NGINX_REUSEPORT: Server = Server {
-    words: |port, directory| nginx(directory, &format!("127.0.0.1:{port} reuseport")),
-    ..NGINX
-};
+pub(crate) const NGINX_REUSEPORT: Server =
+    Server { words: |port, directory| nginx(directory, &format!("127.0.0.1:{port} reuseport")), ..NGINX };
 pub(crate) const PUMA: Server = Server {
     name: "puma",
-    words: |_, _| {
-        words(&[
-            "/usr/bin/puma",
-            "--config",
-            &source("ruby/puma.rb"),
-            &source("ruby/config.ru"),
-        ])
-    },
+    words: |_, _| words(&["/usr/bin/puma", "--config", &source("ruby/puma.rb"), &source("ruby/config.ru")]),
     ..NODE
 };
-pub(crate) const AXUM: Server = Server {
-    name: "axum",
-    finishes: false,
-    words: |_, _| vec![path(&build::axum())],
-    ..NODE
-};
+pub(crate) const AXUM: Server =
+    Server { name: "axum", finishes: false, words: |_, _| vec![path(&build::axum())], ..NODE };
 
 /// Makes a test of the given function for each server but the one that needs a database.
 macro_rules! for_each_server {
@@ -195,40 +135,14 @@ fn source(file: &str) -> String {
 
 fn gunicorn(port: u16, app: &str) -> Vec<String> {
     let (bind, python) = (format!("127.0.0.1:{port}"), source("python"));
-    let workers = [
-        "--workers",
-        "2",
-        "--worker-class",
-        "gthread",
-        "--threads",
-        "8",
-    ];
-    words(
-        &[
-            &[
-                PYTHON, "-m", "gunicorn", "--chdir", &python, "--bind", &bind,
-            ][..],
-            &workers,
-            &[app],
-        ]
-        .concat(),
-    )
+    let workers = ["--workers", "2", "--worker-class", "gthread", "--threads", "8"];
+    words(&[&[PYTHON, "-m", "gunicorn", "--chdir", &python, "--bind", &bind][..], &workers, &[app]].concat())
 }
 
 fn nginx(directory: &Path, listen: &str) -> Vec<String> {
-    let template =
-        fs::read_to_string(sources().join("nginx/nginx.conf")).expect("the template is there");
+    let template = fs::read_to_string(sources().join("nginx/nginx.conf")).expect("the template is there");
     let configuration = directory.join("nginx.conf");
-    fs::write(
-        &configuration,
-        template.replace("listen LISTEN;", &format!("listen {listen};")),
-    )
-    .expect("a test's own directory is writable");
-    words(&[
-        "/usr/sbin/nginx",
-        "-p",
-        &path(directory),
-        "-c",
-        &path(&configuration),
-    ])
+    fs::write(&configuration, template.replace("listen LISTEN;", &format!("listen {listen};")))
+        .expect("a test's own directory is writable");
+    words(&["/usr/sbin/nginx", "-p", &path(directory), "-c", &path(&configuration)])
 }
