@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::generation::{Entry, Phase};
+use super::generation::Phase;
 use super::machine::{SECOND_STOP, Switch};
-use super::{Action, Failure, Generation, Request, Step};
+use super::{Action, Failure, Generation, Step};
 use crate::Timestamp;
 use crate::escalation;
 use crate::outcome::Outcome;

@@ -7,9 +7,7 @@ use super::generation::{Entry, Phase, Status};
 use super::{Action, Event, Failure, Generation, Policy, Request, Step};
 use crate::Timestamp;
 use crate::escalation;
-use crate::outcome::Outcome;
 use crate::restart::Backoff;
-use crate::signal::Signal;
 
 /// Reloads that may wait behind the one under way.
 pub(super) const WAITING_RELOADS: usize = 16;

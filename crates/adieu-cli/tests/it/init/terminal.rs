@@ -42,7 +42,7 @@ impl Terminal {
         command.env("ADIEU_RUNTIME_DIR", scene.directory()).env("PS1", "> ").current_dir(scene.directory());
         command.env_remove("PROMPT_COMMAND").env("HOME", scene.directory());
         let bash = command.stdin(copy()).stdout(copy()).stderr(copy()).spawn().expect("bash can be started");
-        let keyboard = File::from(std::os::fd::OwnedFd::from(master));
+        let keyboard = File::from(master);
         let mut reader = keyboard.try_clone().expect("a descriptor can be duplicated");
         let screen = Arc::new(Mutex::new(String::new()));
         let shown = Arc::clone(&screen);
