@@ -242,7 +242,7 @@ mod tests {
         let whole: Vec<u8> = (0..=255).collect();
         for end in 0..whole.len() {
             let _ = parse_socket(&whole[..end]);
-            let _ = parse_messages(&whole[..end], &mut Vec::new());
+            drop(parse_messages(&whole[..end], &mut Vec::new()));
         }
     }
 }
