@@ -10,29 +10,40 @@ pub enum Begins {
     Request(usize),
     /// The beginning of a request: more has to come.
     Incomplete,
-    /// Something else, or a request that its program has to see itself: an upgrade, `Expect`, chunked or long content,
-    /// several requests at once.
+    /// A request that its program has to see itself: `Expect`, chunked or long content.
+    Own,
+    /// Something else: not HTTP/1, an upgrade to something else, several requests at once.
     Other,
 }
 
 /// Says what `bytes` begin with.
 #[must_use]
 pub fn classify(bytes: &[u8]) -> Begins {
-    if !looks_like_request(bytes) || bytes.len() > LONGEST {
+    if !looks_like_request(bytes) {
         return Begins::Other;
     }
-    let Some(end) = find(bytes, b"\r\n\r\n").map(|at| at + 4) else { return Begins::Incomplete };
-    let mut content = 0;
+    let Some(end) = find(bytes, b"\r\n\r\n").map(|at| at + 4) else {
+        return if bytes.len() > LONGEST { Begins::Own } else { Begins::Incomplete };
+    };
+    let (mut content, mut own) = (None, bytes.len() > LONGEST);
     for (name, value) in headers(bytes.get(..end).unwrap_or_default()) {
-        if is(name, "upgrade") || is(name, "expect") || is(name, "transfer-encoding") || is(name, "http2-settings") {
+        if is(name, "upgrade") || is(name, "http2-settings") {
             return Begins::Other;
         }
+        own |= is(name, "expect") || is(name, "transfer-encoding");
         if is(name, "content-length") {
-            match std::str::from_utf8(value).ok().and_then(|value| value.trim().parse::<usize>().ok()) {
-                Some(length) if length <= LONGEST => content = length,
-                _ => return Begins::Other,
+            let digits = value.trim_ascii();
+            let length = std::str::from_utf8(digits).ok().filter(|_| digits.iter().all(u8::is_ascii_digit));
+            match length.and_then(|value| value.parse::<usize>().ok()) {
+                // Said twice, and differently: what that means is for its program to say (RFC 9112, 6.3).
+                Some(length) if content.is_none_or(|before| before == length) => content = Some(length),
+                _ => own = true,
             }
         }
+    }
+    let content = content.unwrap_or(0);
+    if own || end + content.min(2 * LONGEST) > LONGEST {
+        return Begins::Own;
     }
     match (end + content).cmp(&bytes.len()) {
         std::cmp::Ordering::Equal => Begins::Request(bytes.len()),
@@ -144,13 +155,17 @@ mod tests {
             (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", Begins::Request(27)),
             (b"POST /a HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc", Begins::Request(42)),
             (b"POST /a HTTP/1.1\r\ncontent-length: 3\r\n\r\nab", Begins::Incomplete),
-            (b"POST /a HTTP/1.1\r\nContent-Length: x\r\n\r\n", Begins::Other),
+            (b"POST /a HTTP/1.1\r\nContent-Length: x\r\n\r\n", Begins::Own),
             (b"GET / HTTP/1.1\r\nHost:", Begins::Incomplete),
             (b"GE", Begins::Incomplete),
             (b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n", Begins::Other),
             (b"GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n", Begins::Other),
-            (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", Begins::Other),
-            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", Begins::Other),
+            (b"POST / HTTP/1.1\r\nExpect: 100-continue\r\n\r\n", Begins::Own),
+            (b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", Begins::Own),
+            (b"POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nab", Begins::Own),
+            (b"POST / HTTP/1.1\r\nContent-Length: +2\r\n\r\nab", Begins::Own),
+            (b"POST / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n\r\nab", Begins::Own),
+            (b"POST / HTTP/1.1\r\nContent-Length: 500000\r\n\r\nab", Begins::Own),
             (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", Begins::Other),
             (b"\x16\x03\x01\x02\x00", Begins::Other),
             (b"PING\r\n", Begins::Other),

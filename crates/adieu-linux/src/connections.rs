@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::cvt;
+use crate::diag::Info;
 use crate::sockets::{option, raw_address, set_option, set_raw};
 
 /// Ends our side of a connection for every holder: what was sent is delivered, then a FIN.
@@ -114,16 +115,75 @@ pub fn peer_user(socket: BorrowedFd<'_>) -> io::Result<u32> {
     Ok(credentials.uid)
 }
 
-/// Bytes received on a connection in all (`tcpi_bytes_received`).
+/// What the kernel counts of one connection at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// TCP state, see [`crate::diag::state`].
+    pub state: u8,
+    /// Bytes that its program has read in all.
+    pub read: u64,
+    /// Bytes that wait unread.
+    pub unread: u32,
+    /// Bytes that its program has written in all, whether or not they have left.
+    pub written: u64,
+    /// Times, and what is on its way.
+    pub info: Info,
+}
+
+/// Reads the counters of a connection, all of the same moment (`tcp(7)` TCP_INFO and SIOCINQ).
 ///
 /// # Errors
-/// ENOTSOCK; `InvalidData` before Linux 4.1.
-pub fn bytes_received(socket: BorrowedFd<'_>) -> io::Result<u64> {
-    let mut info = [0u8; 136];
-    let mut length = info.len() as libc::socklen_t;
-    let into = info.as_mut_ptr().cast();
-    // SAFETY: `info` has `length` writable bytes; the kernel writes at most that much of struct tcp_info.
+/// ENOTSOCK; EINVAL for a listener; `WouldBlock` when data keeps coming; `InvalidData` before Linux 4.19.
+pub fn counters(socket: BorrowedFd<'_>) -> io::Result<Counters> {
+    const TRIES: usize = 4;
+    let (mut state, mut info) = tcp_info(socket)?;
+    for _ in 0..TRIES {
+        let unread = unread(socket)?;
+        // Two calls are two moments: nothing may have come in between.
+        let (state_after, after) = tcp_info(socket)?;
+        if (state_after, after.bytes_received) == (state, info.bytes_received) {
+            return Ok(Counters {
+                state,
+                read: after.bytes_received.saturating_sub(u64::from(unread)),
+                unread,
+                written: (after.bytes_sent - after.bytes_retransmitted.min(after.bytes_sent))
+                    + u64::from(after.bytes_unsent),
+                info: after,
+            });
+        }
+        (state, info) = (state_after, after);
+    }
+    Err(io::ErrorKind::WouldBlock.into())
+}
+
+fn tcp_info(socket: BorrowedFd<'_>) -> io::Result<(u8, Info)> {
+    let mut bytes = [0u8; 256];
+    let mut length = bytes.len() as libc::socklen_t;
+    let into = bytes.as_mut_ptr().cast();
+    // SAFETY: `bytes` has `length` writable bytes; the kernel writes at most that much of struct tcp_info.
     cvt(unsafe { libc::getsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_INFO, into, &raw mut length) })?;
-    let field: [u8; 8] = info[128..136].try_into().map_err(io::Error::other)?;
-    if length < 136 { Err(io::ErrorKind::InvalidData.into()) } else { Ok(u64::from_ne_bytes(field)) }
+    let known = bytes.get(..length as usize).filter(|known| known.len() >= 216);
+    let info = known.and_then(crate::diag::parse_info).ok_or(io::ErrorKind::InvalidData)?;
+    Ok((bytes[0], info))
+}
+
+fn unread(socket: BorrowedFd<'_>) -> io::Result<u32> {
+    let mut value = 0i32;
+    // SAFETY: SIOCINQ (FIONREAD) writes one int to `value`.
+    cvt(unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut value) })?;
+    Ok(u32::try_from(value).unwrap_or(0))
+}
+
+/// Holds back the last, partly filled segment of what is written (TCP_CORK), for 200 ms at most; or lets it go.
+///
+/// # Errors
+/// ENOTSOCK.
+pub fn set_cork(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_CORK, i32::from(on))
+}
+
+/// Whether that is so already.
+#[must_use]
+pub fn is_corked(socket: BorrowedFd<'_>) -> bool {
+    option(socket, libc::IPPROTO_TCP, libc::TCP_CORK).is_ok_and(|value| value != 0)
 }

@@ -34,6 +34,15 @@ pub fn sockets(pid: i32) -> io::Result<Vec<(i32, u64)>> {
     Ok(found)
 }
 
+/// How many descriptors this process may have open (RLIMIT_NOFILE, `getrlimit(2)`).
+#[must_use]
+pub fn limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a struct that the call fills in.
+    unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
 fn parse_socket_link(target: &OsStr) -> Option<u64> {
     let text = target.to_str()?;
     text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok()

@@ -55,6 +55,12 @@ pub struct Info {
     pub bytes_acked: u64,
     /// Bytes sent in all, retransmissions included; 0 before Linux 4.19.
     pub bytes_sent: u64,
+    /// Of these, retransmissions.
+    pub bytes_retransmitted: u64,
+    /// Bytes written that have not been sent once.
+    pub bytes_unsent: u32,
+    /// Segments sent and not acknowledged.
+    pub segments_unacked: u32,
     /// Segments received.
     pub segments_in: u32,
     /// Segments sent.
@@ -188,8 +194,11 @@ fn parse_socket(bytes: &[u8]) -> Option<Socket> {
 }
 
 /// Reads a `struct tcp_info` (`include/uapi/linux/tcp.h`); later kernels only append to it.
-fn parse_info(bytes: &[u8]) -> Option<Info> {
+pub(crate) fn parse_info(bytes: &[u8]) -> Option<Info> {
     Some(Info {
+        segments_unacked: u32_at(bytes, 24)?,
+        bytes_unsent: u32_at(bytes, 144).unwrap_or(0),
+        bytes_retransmitted: u64_at(bytes, 208).unwrap_or(0),
         last_data_sent_ms: u32_at(bytes, 44)?,
         last_data_received_ms: u32_at(bytes, 52)?,
         bytes_acked: u64_at(bytes, 120)?,

@@ -340,8 +340,12 @@ impl Supervisor {
 
     fn child_changed(&mut self, pid: i32, change: Change) {
         let ended = !matches!(change, Change::Stopped(_) | Change::Continued);
-        let main = self.running.values().find(|r| r.root == Root::Direct && r.main == pid && r.outcome.is_none());
-        if let Some(generation) = main.map(|running| running.generation) {
+        let main = self.running.values().find(|r| r.main == pid && r.outcome.is_none());
+        if let Some((generation, root)) = main.map(|running| (running.generation, running.root)) {
+            if root != Root::Direct {
+                // Only a main process whose keeper is gone is a child of ours.
+                self.keeper_lost(generation);
+            }
             self.main_changed(generation, change);
         } else if ended && self.probe.as_ref().and_then(crate::ready::Probe::command) == Some(pid) {
             self.probe_command_ended(change == Change::Exited(0));

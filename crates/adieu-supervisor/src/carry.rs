@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use adieu_core::Timestamp;
 use adieu_core::http1::Answer;
+use adieu_core::switch::Generation;
 use adieu_linux::poll::Readiness;
 use adieu_linux::{clock, connections, sockets};
 
@@ -21,7 +22,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// A request under way.
 #[derive(Debug)]
 pub(crate) struct Carry {
-    cookie: u64,
+    /// The generation that had it, and its cookie.
+    origin: (Generation, u64),
     client: OwnedFd,
     upstream: TcpStream,
     request: Vec<u8>,
@@ -64,7 +66,7 @@ impl Lingering {
 impl Carry {
     /// Connects to where the connection was made to: the kernel gives that to the new generation.
     pub(crate) fn connect(
-        cookie: u64,
+        origin: (Generation, u64),
         client: OwnedFd,
         local: SocketAddr,
         request: Vec<u8>,
@@ -73,7 +75,7 @@ impl Carry {
         let socket = sockets::tcp_socket(if local.is_ipv4() { 2 } else { 10 }).ok()?;
         connections::connect(socket.as_fd(), local).ok()?;
         Some(Self {
-            cookie,
+            origin,
             client,
             upstream: socket.into(),
             request,
@@ -148,7 +150,7 @@ impl Supervisor {
             if let Some(trouble) = trouble {
                 self.note(format!("a request that was carried over was not answered whole: {trouble}"));
             }
-            self.carried.push(carry.cookie);
+            self.carried.push(carry.origin);
             self.lingering.push(Lingering::new(carry.client, now));
         }
         self.lingering.retain(|connection| !connection.is_over(now));

@@ -85,16 +85,13 @@ impl Supervisor {
             return;
         }
         let own = self.own_inodes(generation);
-        let mut cookies = HashSet::new();
-        for port in &ports {
-            let all = diag::tcp_sockets(*port, &OWED_STATES).unwrap_or_default();
-            cookies
-                .extend(all.iter().filter(|s| own.as_ref().is_none_or(|own| own.contains(&s.inode))).map(|s| s.cookie));
-        }
+        let mut all: Vec<diag::Socket> =
+            ports.iter().flat_map(|port| diag::tcp_sockets(*port, &OWED_STATES).unwrap_or_default()).collect();
+        all.retain(|socket| own.as_ref().is_none_or(|own| own.contains(&socket.inode)));
         let mut ledger =
             Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
-        ledger.restrict(cookies.iter().copied());
-        self.open_lot(generation, ports.clone(), cookies);
+        ledger.restrict(all.iter().map(|socket| socket.cookie));
+        self.open_lot(generation, &all);
         self.owed_watches.push(OwedWatch { generation, next: clock::now(), ports, ledger });
     }
 
@@ -177,12 +174,7 @@ fn samples(port: u16) -> Vec<Sample> {
     diag::tcp_sockets(port, &ALL_STATES).unwrap_or_default().iter().map(sample).collect()
 }
 
-/// The connections at a local port that can be parked.
-pub(crate) fn established(port: u16) -> Vec<diag::Socket> {
-    diag::tcp_sockets(port, &[state::ESTABLISHED, state::CLOSE_WAIT]).unwrap_or_default()
-}
-
-pub(crate) fn sample(socket: &diag::Socket) -> Sample {
+fn sample(socket: &diag::Socket) -> Sample {
     let info = socket.info.unwrap_or_default();
     Sample {
         cookie: socket.cookie,

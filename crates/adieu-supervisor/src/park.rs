@@ -1,23 +1,24 @@
 //! Parking: the busy keep-alive connections of an old generation are taken over between two requests. The judgement is in
-//! [`adieu_core::park`]; this file holds the duplicates and makes the kernel do it.
+//! [`adieu_core::park`]; this file looks, holds the duplicates and makes the kernel do it.
 //!
 //! A parked connection has SO_RCVLOWAT raised, so the program is not woken for the next request; a `close` by the program
-//! then sends nothing, as we hold a duplicate.
+//! then sends nothing, as we hold a duplicate. Of all other connections no duplicate is kept: their close is the program's.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use adieu_core::Timestamp;
 use adieu_core::http1::{self, Begins};
-use adieu_core::owed::Sample;
-use adieu_core::park::{Action, Found, Parked, Parking};
+use adieu_core::outcome::Outcome;
+use adieu_core::park::{Action, Found, Parked, Parking, Seen};
 use adieu_core::switch::{Generation, Phase};
+use adieu_linux::diag::{self, state};
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::{clock, connections, descriptors, sockets};
 
-use crate::carry::Carry;
+use crate::carry::{Carry, Lingering};
 use crate::supervisor::Supervisor;
 
 /// Higher than any request that is taken; the kernel wakes the program when this much waits.
@@ -26,7 +27,7 @@ const BUSY_EVERY: Duration = Duration::from_millis(1);
 const IDLE_EVERY: Duration = Duration::from_millis(5);
 /// Connections that stay silent are kept for so long after their program has gone.
 const KEPT_AFTER_END: Duration = Duration::from_secs(30);
-/// Duplicates that may be held at once.
+/// Duplicates that may be held at once, and never more than half of the descriptors that we may have.
 const MOST_PARKED: usize = 8192;
 
 /// The connections of one old generation.
@@ -34,23 +35,26 @@ const MOST_PARKED: usize = 8192;
 pub(crate) struct Lot {
     pub(crate) generation: Generation,
     pub(crate) next: Timestamp,
-    ports: Vec<u16>,
-    cookies: HashSet<u64>,
     parking: Parking,
+    /// Where the program has each of them, by cookie.
+    places: BTreeMap<u64, Place>,
+    processes: HashMap<i32, Pidfd>,
+    /// Duplicates of those that are parked or passed.
     held: HashMap<u64, OwnedFd>,
-    /// Where the processes have their sockets: inode to process and descriptor.
-    places: HashMap<u64, (i32, i32)>,
-    /// The connections of the last sample.
-    known: HashMap<u64, Known>,
+    most: usize,
+    /// Those whose answers are held back by us, and not by their program.
+    corked: HashSet<u64>,
+    ended: Option<bool>,
     gone_since: Option<Timestamp>,
     taken: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Known {
-    inode: u64,
+struct Place {
+    process: i32,
+    fd: i32,
     local: SocketAddr,
-    bytes_received: u64,
+    seen: Option<Seen>,
 }
 
 impl Lot {
@@ -59,46 +63,198 @@ impl Lot {
     }
 
     pub(crate) fn carries(&self) -> bool {
-        self.parking.counts().1 > 0
+        self.parking.carrying() > 0
+    }
+
+    /// How its program has ended.
+    pub(crate) fn program_ended(&mut self, outcome: Outcome) {
+        let by_itself = matches!(outcome, Outcome::Exited(_));
+        self.ended = Some(by_itself);
+        self.parking.program_ended(by_itself);
+    }
+
+    fn look(&mut self) -> Vec<Seen> {
+        let cookies: Vec<u64> = self.places.keys().copied().collect();
+        let mut all = Vec::with_capacity(cookies.len());
+        for cookie in cookies {
+            match self.look_at(cookie) {
+                Some(seen) => all.push(seen),
+                None => {
+                    self.places.remove(&cookie);
+                    self.held.remove(&cookie);
+                    self.corked.remove(&cookie);
+                }
+            }
+        }
+        all
+    }
+
+    /// `None` when there is nothing left to do with it.
+    fn look_at(&mut self, cookie: u64) -> Option<Seen> {
+        let program = self.duplicate(cookie);
+        let place = self.places.get_mut(&cookie)?;
+        let (owned, program) = match program {
+            Ok(program) => (program.is_some(), program),
+            // Out of descriptors: nothing new is known of it.
+            Err(_) => return place.seen,
+        };
+        let fd = self.held.get(&cookie).or(program.as_ref())?;
+        let counters = match connections::counters(fd.as_fd()) {
+            Ok(counters) => counters,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => return place.seen,
+            Err(_) => return None,
+        };
+        let half_closed = match counters.state {
+            state::ESTABLISHED => false,
+            state::CLOSE_WAIT => true,
+            _ => return None,
+        };
+        let seen = Seen {
+            cookie,
+            read: counters.read,
+            unread: counters.unread,
+            written: counters.written,
+            in_transit: counters.info.segments_unacked > 0 || counters.info.bytes_unsent > 0,
+            sent_ago_ms: counters.info.last_data_sent_ms,
+            received_ago_ms: counters.info.last_data_received_ms,
+            half_closed,
+            owned,
+        };
+        place.seen = Some(seen);
+        Some(seen)
+    }
+
+    /// A duplicate of the program's own descriptor; `None` when it has closed it.
+    fn duplicate(&mut self, cookie: u64) -> std::io::Result<Option<OwnedFd>> {
+        let Some(place) = self.places.get(&cookie) else { return Ok(None) };
+        let process = match self.processes.get(&place.process) {
+            Some(process) => process,
+            None => match Pidfd::open(place.process) {
+                Ok(process) => self.processes.entry(place.process).or_insert(process),
+                Err(error) if is_out_of_descriptors(&error) => return Err(error),
+                Err(_) => return Ok(None),
+            },
+        };
+        match process.get_fd(place.fd) {
+            // The number may have been used again.
+            Ok(fd) => Ok((connections::cookie(fd.as_fd()).ok() == Some(cookie)).then_some(fd)),
+            Err(error) if is_out_of_descriptors(&error) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Does something with a connection that may be held or not.
+    fn with<T>(&mut self, cookie: u64, act: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
+        if let Some(fd) = self.held.get(&cookie) {
+            return Some(act(fd.as_fd()));
+        }
+        self.duplicate(cookie).ok().flatten().map(|fd| act(fd.as_fd()))
+    }
+
+    /// Holds a duplicate and keeps the program from being woken.
+    fn park(&mut self, cookie: u64) -> Parked {
+        let Some(known) = self.places.get(&cookie).and_then(|place| place.seen) else { return Parked::Never };
+        let fd = match self.held.remove(&cookie) {
+            Some(fd) => fd,
+            None if self.held.len() >= self.most => return Parked::Never,
+            None => match self.duplicate(cookie) {
+                Ok(Some(fd)) => fd,
+                Ok(None) | Err(_) => return Parked::NotNow,
+            },
+        };
+        if !sockets::is_nonblocking(fd.as_fd()) {
+            return Parked::Blocking;
+        }
+        if connections::set_low_water(fd.as_fd(), LOW_WATER).is_err() {
+            return Parked::Never;
+        }
+        // What came before that has woken the program.
+        let untouched = connections::counters(fd.as_fd()).is_ok_and(|now| (now.read, now.unread) == (known.read, 0));
+        if !untouched || !sockets::is_nonblocking(fd.as_fd()) {
+            drop(connections::set_low_water(fd.as_fd(), 1));
+            return Parked::NotNow;
+        }
+        self.held.insert(cookie, fd);
+        self.let_go(cookie);
+        Parked::Done
+    }
+
+    fn give_back(&mut self, cookie: u64) {
+        self.let_go(cookie);
+        if let Some(fd) = self.held.remove(&cookie) {
+            drop(connections::set_low_water(fd.as_fd(), 1));
+        }
     }
 
     fn give_back_all(&mut self) {
-        for fd in self.held.values() {
-            drop(connections::set_low_water(fd.as_fd(), 1));
+        let mut all: HashSet<u64> = self.held.keys().copied().collect();
+        all.extend(&self.corked);
+        for cookie in all {
+            self.give_back(cookie);
         }
-        self.held.clear();
+    }
+
+    fn hold_back(&mut self, cookie: u64) {
+        let corked = self.with(cookie, |fd| !connections::is_corked(fd) && connections::set_cork(fd, true).is_ok());
+        if corked == Some(true) {
+            self.corked.insert(cookie);
+        }
+    }
+
+    fn let_go(&mut self, cookie: u64) {
+        if self.corked.remove(&cookie) {
+            self.with(cookie, |fd| connections::set_cork(fd, false));
+        }
+    }
+
+    /// Lets the program have one whole request, and the client not yet the end of its answer.
+    fn pass(&mut self, cookie: u64) -> Found {
+        let (found, _) = self.held.get(&cookie).map_or((Found::Other, Vec::new()), |fd| peek(fd.as_fd()));
+        match (found, self.held.get(&cookie).map(AsFd::as_fd)) {
+            (Found::Whole(_), Some(_)) => {
+                self.hold_back(cookie);
+                self.with(cookie, |fd| connections::set_low_water(fd, 1));
+            }
+            _ => self.give_back(cookie),
+        }
+        found
+    }
+
+    fn close(&mut self, cookie: u64, now: Timestamp) -> Option<Lingering> {
+        self.let_go(cookie);
+        self.places.remove(&cookie);
+        self.held.remove(&cookie).map(|fd| Lingering::new(fd, now))
     }
 }
 
 impl Supervisor {
-    /// Begins to park the connections with these cookies, where duplicating them is permitted.
-    pub(crate) fn open_lot(&mut self, generation: Generation, ports: Vec<u16>, cookies: HashSet<u64>) {
-        if self.may_duplicate != Some(false)
-            && self.options.sockets != crate::options::Sockets::Off
-            && !cookies.is_empty()
-        {
-            let places = self.places_of(generation);
-            self.lots.push(Lot {
-                generation,
-                next: clock::now(),
-                ports,
-                cookies,
-                parking: Parking::new(),
-                held: HashMap::new(),
-                places,
-                known: HashMap::new(),
-                gone_since: None,
-                taken: 0,
-            });
+    /// Begins to park these connections, where duplicating them is permitted.
+    pub(crate) fn open_lot(&mut self, generation: Generation, all: &[diag::Socket]) {
+        if self.may_duplicate == Some(false) || self.options.sockets == crate::options::Sockets::Off || all.is_empty() {
+            return;
         }
-    }
-
-    fn places_of(&self, generation: Generation) -> HashMap<u64, (i32, i32)> {
-        let members = self.members(generation);
-        let of = |pid: i32| {
-            descriptors::sockets(pid).unwrap_or_default().into_iter().map(move |(fd, inode)| (inode, (pid, fd)))
+        let mut found = HashMap::new();
+        for pid in self.members(generation) {
+            let sockets = descriptors::sockets(pid).unwrap_or_default();
+            found.extend(sockets.into_iter().map(|(fd, inode)| (inode, (pid, fd))));
+        }
+        let place = |socket: &diag::Socket| {
+            let (process, fd) = *found.get(&socket.inode)?;
+            Some((socket.cookie, Place { process, fd, local: socket.local, seen: None }))
         };
-        members.into_iter().flat_map(of).collect()
+        self.lots.push(Lot {
+            generation,
+            next: clock::now(),
+            parking: Parking::new(self.options.drain_quiet),
+            places: all.iter().filter_map(place).collect(),
+            processes: HashMap::new(),
+            held: HashMap::new(),
+            most: MOST_PARKED.min(descriptors::limit() / 2),
+            corked: HashSet::new(),
+            ended: None,
+            gone_since: None,
+            taken: 0,
+        });
     }
 
     pub(crate) fn advance_lots(&mut self) {
@@ -117,7 +273,7 @@ impl Supervisor {
                 None => {
                     let since = *lot.gone_since.get_or_insert(now);
                     if self.switch.is_stopping() || now - since >= KEPT_AFTER_END {
-                        self.lingering.extend(lot.held.drain().map(|(_, fd)| crate::carry::Lingering::new(fd, now)));
+                        self.lingering.extend(lot.held.drain().map(|(_, fd)| Lingering::new(fd, now)));
                     } else {
                         self.advance_lot(lot, now);
                     }
@@ -127,38 +283,46 @@ impl Supervisor {
     }
 
     fn advance_lot(&mut self, mut lot: Lot, now: Timestamp) {
-        let samples = self.sample_lot(&mut lot);
-        lot.parking.handle_samples(now, &samples);
-        lot.held.retain(|cookie, _| lot.known.contains_key(cookie));
+        let began = clock::thread_time();
+        if lot.ended.is_none()
+            && let Some(outcome) = self.running.get(&lot.generation).and_then(|running| running.outcome)
+        {
+            lot.program_ended(outcome);
+        }
+        let all = lot.look();
+        lot.parking.handle_look(now, &all);
         while let Some(action) = lot.parking.poll_action() {
             match action {
                 Action::Park(cookie) => {
-                    let parked = park(&mut lot, cookie);
-                    lot.parking.parked(cookie, parked);
+                    let parked = lot.park(cookie);
+                    lot.parking.parked(now, cookie, parked);
                 }
-                Action::GiveBack(cookie) => {
-                    // The duplicate stays: it may be parked again a moment later.
-                    if let Some(fd) = lot.held.get(&cookie) {
-                        drop(connections::set_low_water(fd.as_fd(), 1));
-                    }
+                Action::GiveBack(cookie) => lot.give_back(cookie),
+                Action::Pass(cookie) => {
+                    let found = lot.pass(cookie);
+                    lot.parking.passed(now, cookie, found);
                 }
+                Action::HoldBack(cookie) => lot.hold_back(cookie),
+                Action::LetGo(cookie) => lot.let_go(cookie),
                 Action::Look(cookie) => {
-                    let found = self.look(&mut lot, cookie);
+                    let found = self.take_request(&mut lot, cookie);
                     lot.parking.looked(now, cookie, found);
                 }
+                Action::Close(cookie) => self.lingering.extend(lot.close(cookie, now)),
             }
         }
-        self.carried.retain(|cookie| {
-            let mine = lot.cookies.remove(cookie);
+        self.carried.retain(|(generation, cookie)| {
+            let mine = *generation == lot.generation;
             if mine {
                 lot.parking.carried(*cookie);
             }
             !mine
         });
-        let cost = clock::now() - now;
+        // By the processor time that it took: on a busy machine the time on the clock is mostly others'.
+        let cost = clock::thread_time().saturating_sub(began);
         let pace = if lot.gone_since.is_some() { IDLE_EVERY } else { BUSY_EVERY };
         lot.next = now + pace.max(cost * 3);
-        if lot.known.is_empty() && !lot.carries() {
+        if lot.places.is_empty() && !lot.carries() {
             if lot.taken > 0 {
                 let (generation, taken) = (lot.generation, lot.taken);
                 self.quiet_note_once(&format!(
@@ -170,43 +334,24 @@ impl Supervisor {
         self.lots.push(lot);
     }
 
-    fn sample_lot(&self, lot: &mut Lot) -> Vec<Sample> {
-        let mut samples = Vec::new();
-        lot.known.clear();
-        for port in &lot.ports {
-            for socket in crate::drain::established(*port) {
-                // Once its program is gone, a connection has no owner but us.
-                if lot.cookies.contains(&socket.cookie) {
-                    let bytes_received = socket.info.map_or(0, |info| info.bytes_received);
-                    let known = Known { inode: socket.inode, local: socket.local, bytes_received };
-                    lot.known.insert(socket.cookie, known);
-                    samples.push(crate::drain::sample(&socket));
-                }
-            }
+    /// Takes what is unread if it is a whole request, and begins to carry it to the generation that serves.
+    fn take_request(&mut self, lot: &mut Lot, cookie: u64) -> Found {
+        let (Some(fd), Some(place)) = (lot.held.get(&cookie), lot.places.get(&cookie)) else { return Found::Other };
+        let (found, peeked) = peek(fd.as_fd());
+        if !matches!(found, Found::Whole(_)) {
+            return found;
         }
-        samples
-    }
-
-    fn look(&mut self, lot: &mut Lot, cookie: u64) -> Found {
-        let (Some(fd), Some(known)) = (lot.held.get(&cookie), lot.known.get(&cookie)) else { return Found::Other };
-        let mut buffer = vec![0; http1::LONGEST + 1];
-        let Ok(length) = connections::receive_now(fd.as_fd(), &mut buffer, true) else { return Found::Other };
-        let peeked = buffer.get(..length).unwrap_or_default().to_vec();
-        match http1::classify(&peeked) {
-            Begins::Incomplete => return Found::Beginning,
-            Begins::Other => return Found::Other,
-            Begins::Request(_) => {}
-        }
-        let Ok(client) = fd.as_fd().try_clone_to_owned() else { return Found::Other };
-        let Some(carry) =
-            Carry::connect(cookie, client, known.local, http1::as_last(&peeked), clock::now() + self.options.grace)
-        else {
-            return Found::Other;
+        let Ok(client) = fd.as_fd().try_clone_to_owned() else { return Found::Own };
+        let request = http1::as_last(&peeked);
+        let deadline = clock::now() + self.options.grace;
+        let Some(carry) = Carry::connect((lot.generation, cookie), client, place.local, request, deadline) else {
+            return Found::Own;
         };
-        let taken = buffer.get_mut(..length).and_then(|into| connections::receive_now(fd.as_fd(), into, false).ok());
-        if taken != Some(length) || buffer.get(..length) != Some(peeked.as_slice()) {
+        let mut taken = vec![0; peeked.len()];
+        let got = connections::receive_now(fd.as_fd(), &mut taken, false);
+        if got.as_ref().ok() != Some(&peeked.len()) || taken != peeked {
             // The program was faster: what we got, if anything, is missing there.
-            if taken.is_some() {
+            if got.is_ok() {
                 self.note(format!(
                     "generation {}: a request was read half by the program and half here",
                     lot.generation
@@ -215,39 +360,28 @@ impl Supervisor {
             return Found::Other;
         }
         lot.held.remove(&cookie);
+        lot.places.remove(&cookie);
         lot.taken += 1;
         self.carries.push(carry);
-        Found::Taken
+        found
     }
 }
 
-/// Holds a duplicate and keeps the program from being woken.
-fn park(lot: &mut Lot, cookie: u64) -> Parked {
-    if !lot.held.contains_key(&cookie) {
-        let place = lot.known.get(&cookie).and_then(|known| lot.places.get(&known.inode));
-        let (Some((pid, fd)), true) = (place, lot.held.len() < MOST_PARKED) else { return Parked::Never };
-        let Ok(duplicate) = Pidfd::open(*pid).and_then(|pidfd| pidfd.get_fd(*fd)) else { return Parked::Never };
-        // The number may have been used again since it was looked up.
-        if connections::cookie(duplicate.as_fd()).ok() != Some(cookie) {
-            return Parked::Never;
-        }
-        lot.held.insert(cookie, duplicate);
-    }
-    let (Some(fd), Some(known)) = (lot.held.get(&cookie), lot.known.get(&cookie)) else { return Parked::Never };
-    let untouched = || {
-        sockets::is_nonblocking(fd.as_fd())
-            && connections::bytes_received(fd.as_fd()).ok() == Some(known.bytes_received)
+/// What waits unread, and its bytes.
+fn peek(fd: BorrowedFd<'_>) -> (Found, Vec<u8>) {
+    let mut buffer = vec![0; http1::LONGEST + 1];
+    let Ok(length) = connections::receive_now(fd, &mut buffer, true) else { return (Found::Other, Vec::new()) };
+    buffer.truncate(length);
+    let found = match http1::classify(&buffer) {
+        Begins::Request(length) => Found::Whole(length),
+        Begins::Incomplete => Found::Beginning,
+        Begins::Own => Found::Own,
+        Begins::Other => Found::Other,
     };
-    if !untouched() {
-        return Parked::NotNow;
-    }
-    if connections::set_low_water(fd.as_fd(), LOW_WATER).is_err() {
-        return Parked::Never;
-    }
-    // What has come before the mark was raised may be about to be read.
-    if untouched() {
-        return Parked::Done;
-    }
-    drop(connections::set_low_water(fd.as_fd(), 1));
-    Parked::NotNow
+    (found, buffer)
+}
+
+fn is_out_of_descriptors(error: &std::io::Error) -> bool {
+    // EMFILE, ENFILE.
+    matches!(error.raw_os_error(), Some(24 | 23))
 }

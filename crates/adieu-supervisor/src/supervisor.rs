@@ -59,7 +59,7 @@ pub(crate) struct Supervisor {
     /// Connections of old generations that are taken over, requests under way from them, and what is left to close.
     pub(crate) lots: Vec<Lot>,
     pub(crate) carries: Vec<Carry>,
-    pub(crate) carried: Vec<u64>,
+    pub(crate) carried: Vec<(Generation, u64)>,
     pub(crate) lingering: Vec<Lingering>,
     pub(crate) hooks: Vec<HookRun>,
     pub(crate) notes: Vec<String>,
@@ -291,6 +291,9 @@ impl Supervisor {
         }
         for error in self.groups.retire(generation) {
             self.note(format!("generation {generation}: closing its sockets: {error}"));
+        }
+        for lot in self.lots.iter_mut().filter(|lot| lot.generation == generation) {
+            lot.program_ended(outcome);
         }
         let Some(running) = self.running.remove(&generation) else { return };
         let cause =
