@@ -71,7 +71,7 @@ pub fn socket_protocol(pid: i32, fd: i32) -> io::Result<String> {
 /// # Errors
 /// As [`socket_inode`].
 pub fn flags(pid: i32, fd: i32) -> io::Result<i32> {
-    let text = fs::read_to_string(format!("/proc/{pid}/fdinfo/{fd}"))?;
+    let text = crate::process::read_text(format!("/proc/{pid}/fdinfo/{fd}"))?;
     let octal = text.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim);
     octal
         .and_then(|digits| i32::from_str_radix(digits, 8).ok())
