@@ -5,8 +5,8 @@
 
 mod bench;
 mod command;
-mod go;
 mod needs;
+mod pypi;
 mod statically;
 mod tables;
 mod test;

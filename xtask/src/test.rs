@@ -1,14 +1,15 @@
 //! What a commit must pass.
 
+use std::process::Command;
 use std::time::Instant;
 
-use crate::command::{Outcome, cargo, step, succeeds};
-use crate::{go, needs};
+use crate::command::{Failure, Outcome, cargo, step};
+use crate::{needs, pypi};
 
 /// Installs what the tests need, and nothing else.
 pub(crate) fn tools() -> Outcome {
     needs::ensure()?;
-    go::ensure().map(drop)
+    [pypi::GO, pypi::DENY, pypi::NEXTEST].iter().try_for_each(pypi::Tool::ensure)
 }
 
 /// Everything, in the order in which a mistake is found soonest.
@@ -37,23 +38,22 @@ pub(crate) fn prove() -> Outcome {
     tests("prove", &[("ADIEU_PROVE", "1"), ("PROPTEST_CASES", "10000")])
 }
 
-/// All tests but the ones in documentation. nextest is quicker and says more; without it the tests are the same.
+/// All tests but the ones in documentation.
 fn tests(profile: &str, variables: &[(&str, &str)]) -> Outcome {
-    let mut run = if succeeds(&mut cargo(&["nextest", "--version"])) {
-        cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--profile", profile])
-    } else {
-        println!("\n==> cargo-nextest is not installed: the tests run with cargo's own runner");
-        cargo(&["test", "--workspace", "--no-fail-fast", "--lib", "--bins", "--tests"])
-    };
-    step(run.envs(variables.iter().copied()))
+    let words = ["nextest", "run", "--workspace", "--no-fail-fast", "--profile", profile];
+    step(with(&pypi::NEXTEST, &mut cargo(&words))?.envs(variables.iter().copied()))
 }
 
 /// Licences, sources and duplicate versions. Advisories need a database from elsewhere and are left to whoever
 /// has it.
 fn licences() -> Outcome {
-    if !succeeds(&mut cargo(&["deny", "--version"])) {
-        println!("\n==> cargo-deny is not installed: licences are not checked here");
-        return Ok(());
-    }
-    step(&mut cargo(&["deny", "check", "licenses", "bans", "sources"]))
+    step(with(&pypi::DENY, &mut cargo(&["deny", "check", "licenses", "bans", "sources"]))?)
+}
+
+/// Lets cargo find a subcommand of ours.
+fn with<'a>(tool: &pypi::Tool, cargo: &'a mut Command) -> Outcome<&'a mut Command> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::iter::once(tool.directory()).chain(std::env::split_paths(&path));
+    let joined = std::env::join_paths(all).map_err(|error| Failure(format!("PATH: {error}")))?;
+    Ok(cargo.env("PATH", joined))
 }
