@@ -1,19 +1,22 @@
 //! Watching an old generation from outside: its accept queues, the handshakes begun before the switch, and what its
 //! connections are owed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use adieu_core::Timestamp;
-use adieu_core::owed::{Ledger, Sample, State};
+use adieu_core::owed::{Counts, Ledger, Sample, State};
 use adieu_core::switch::{Event, Generation};
 use adieu_core::wire::ConnectionCounts;
+use adieu_core::{Timestamp, duration};
 use adieu_linux::diag::{self, state};
 use adieu_linux::{clock, descriptors};
 
 use crate::supervisor::Supervisor;
 
 const QUEUE_EVERY: Duration = Duration::from_millis(2);
+/// Peers that one line names.
+const MOST_NAMED: usize = 5;
 
 /// Waiting for accept queues to be empty.
 #[derive(Debug)]
@@ -31,10 +34,29 @@ pub(crate) struct OwedWatch {
     pub(crate) next: Timestamp,
     ports: Vec<u16>,
     ledger: Ledger,
+    /// Who is at the other end of each connection.
+    peers: HashMap<u64, SocketAddr>,
+}
+
+impl OwedWatch {
+    /// The connections as they were last seen.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Some of the peers of these connections, for people.
+    fn names(&self, cookies: impl Iterator<Item = u64>) -> String {
+        let mut names: Vec<String> =
+            cookies.map(|cookie| self.peers.get(&cookie).map_or("?".to_owned(), ToString::to_string)).collect();
+        let all = names.len();
+        names.truncate(MOST_NAMED);
+        let more = if all > MOST_NAMED { format!(" and {} more", all - MOST_NAMED) } else { String::new() };
+        format!("{}{more}", names.join(", "))
+    }
 }
 
 impl Supervisor {
-    fn ports(&self, generation: Generation) -> Vec<u16> {
+    pub(crate) fn ports(&self, generation: Generation) -> Vec<u16> {
         let mut ports: Vec<u16> =
             self.groups.endpoints(generation).iter().map(|endpoint| endpoint.address.port()).collect();
         ports.sort_unstable();
@@ -91,15 +113,14 @@ impl Supervisor {
             cookies
                 .extend(all.iter().filter(|s| own.as_ref().is_none_or(|own| own.contains(&s.inode))).map(|s| s.cookie));
         }
-        let mut ledger =
-            Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
+        let mut ledger = self.new_ledger();
         ledger.restrict(cookies.iter().copied());
         self.open_lot(generation, ports.clone(), cookies);
-        self.owed_watches.push(OwedWatch { generation, next: clock::now(), ports, ledger });
+        self.owed_watches.push(OwedWatch { generation, next: clock::now(), ports, ledger, peers: HashMap::new() });
     }
 
     /// The inodes of all sockets that processes of `generation` hold; `None` where they may not be read.
-    fn own_inodes(&self, generation: Generation) -> Option<HashSet<u64>> {
+    pub(crate) fn own_inodes(&self, generation: Generation) -> Option<HashSet<u64>> {
         let mut own = HashSet::new();
         for pid in self.members(generation) {
             match descriptors::sockets(pid) {
@@ -118,13 +139,16 @@ impl Supervisor {
                 self.owed_watches.push(watch);
                 continue;
             }
-            let samples: Vec<Sample> = watch.ports.iter().flat_map(|port| samples(*port)).collect();
+            let sockets: Vec<diag::Socket> =
+                watch.ports.iter().flat_map(|port| diag::tcp_sockets(*port, &ALL_STATES).unwrap_or_default()).collect();
+            watch.peers.extend(sockets.iter().map(|socket| (socket.cookie, socket.remote)));
+            let samples: Vec<Sample> = sockets.iter().map(sample).collect();
             watch.ledger.handle_samples(now, &samples);
-            let counts = watch.ledger.counts();
             if watch.ledger.is_drained() || self.is_parked(&watch) {
+                self.tell_expired(&watch);
                 self.tell(Event::Drained(watch.generation));
             } else if self.running.get(&watch.generation).is_some_and(|r| r.is_alive())
-                && self.is_draining(watch.generation)
+                && self.is_leaving(watch.generation)
             {
                 watch.next = watch
                     .ledger
@@ -132,12 +156,32 @@ impl Supervisor {
                     .unwrap_or(now + Duration::from_millis(10))
                     .max(now + Duration::from_millis(1));
                 self.owed_watches.push(watch);
-            } else if counts.owed + counts.unknown > 0 {
-                let (generation, owed, unknown) = (watch.generation, counts.owed, counts.unknown);
-                self.note(format!(
-                    "generation {generation}: stopped with {owed} connections owed an answer and {unknown} that may be"
-                ));
             }
+        }
+    }
+
+    /// Its drain is over, one way or the other: names what is cut off, and what was given up before.
+    pub(crate) fn end_owed_watch(&mut self, generation: Generation) {
+        let Some(at) = self.owed_watches.iter().position(|watch| watch.generation == generation) else { return };
+        let watch = self.owed_watches.swap_remove(at);
+        let Counts { owed, unknown, .. } = watch.ledger.counts();
+        if owed + unknown > 0 {
+            let names = watch.names(watch.ledger.unsettled());
+            self.note(format!(
+                "generation {generation}: stopped while {owed} connections are owed an answer and {unknown} may be: {names}"
+            ));
+        }
+        self.tell_expired(&watch);
+    }
+
+    fn tell_expired(&mut self, watch: &OwedWatch) {
+        let expired = watch.ledger.counts().expired;
+        if expired > 0 {
+            let (names, quiet) = (watch.names(watch.ledger.expired()), duration::format(self.options.drain_quiet));
+            let generation = watch.generation;
+            self.note(format!(
+                "generation {generation}: gave up {expired} connections that are owed an answer, as nothing has moved on them for {quiet}: {names}"
+            ));
         }
     }
 
@@ -147,23 +191,24 @@ impl Supervisor {
         lot.is_some_and(|lot| !lot.carries() && watch.ledger.unsettled().all(|cookie| lot.is_settled(cookie)))
     }
 
+    /// An empty ledger that judges as this run was told.
+    pub(crate) fn new_ledger(&self) -> Ledger {
+        Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() })
+    }
+
+    /// Shows the ledger the connections that processes of `generation` hold now, and no others.
+    pub(crate) fn sample_own(&self, generation: Generation, ledger: &mut Ledger) {
+        let Some(own) = self.own_inodes(generation) else { return };
+        let sockets = self.ports(generation).into_iter().flat_map(established);
+        let own: Vec<Sample> = sockets.filter(|socket| own.contains(&socket.inode)).map(|s| sample(&s)).collect();
+        ledger.restrict(own.iter().map(|sample| sample.cookie));
+        ledger.handle_samples(clock::now(), &own);
+    }
+
     /// Connections of one generation by class, for the status.
     pub(crate) fn count_connections(&self, generation: Generation) -> ConnectionCounts {
-        let Some(own) = self.own_inodes(generation) else { return ConnectionCounts::default() };
-        let mut ledger =
-            Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
-        let mut cookies = HashSet::new();
-        let mut all = Vec::new();
-        for port in self.ports(generation) {
-            for socket in diag::tcp_sockets(port, &OWED_STATES).unwrap_or_default() {
-                if own.contains(&socket.inode) {
-                    cookies.insert(socket.cookie);
-                    all.push(sample(&socket));
-                }
-            }
-        }
-        ledger.restrict(cookies);
-        ledger.handle_samples(clock::now(), &all);
+        let mut ledger = self.new_ledger();
+        self.sample_own(generation, &mut ledger);
         let counts = ledger.counts();
         ConnectionCounts { owed: counts.owed, unknown: counts.unknown, quiet: counts.quiet, expired: counts.expired }
     }
@@ -172,10 +217,6 @@ impl Supervisor {
 const OWED_STATES: [u8; 3] = [state::ESTABLISHED, state::CLOSE_WAIT, state::SYN_RECV];
 /// Also those that the program has closed while data is still on its way.
 const ALL_STATES: [u8; 7] = [state::ESTABLISHED, state::SYN_RECV, 4, 5, state::CLOSE_WAIT, 9, 11];
-
-fn samples(port: u16) -> Vec<Sample> {
-    diag::tcp_sockets(port, &ALL_STATES).unwrap_or_default().iter().map(sample).collect()
-}
 
 /// The connections at a local port that can be parked.
 pub(crate) fn established(port: u16) -> Vec<diag::Socket> {
