@@ -6,8 +6,8 @@
 //! request of its connection.
 //!
 //! A blocking `recv` decides when it begins how much it waits for: if it begins while the connection is parked, waking it
-//! later does not end it. So the driver parks only what is non-blocking at that moment, looks again right after, and says
-//! [`Parked::NotNow`] for everything else.
+//! later does not end it. So the driver parks only what is non-blocking at that moment, or what a thread waits to read from
+//! already; it looks again right after, and says [`Parked::NotNow`] for everything else.
 //!
 //! **Invariant.** A connection is only taken when the program has answered everything it has read of it, and what waits
 //! unread is a whole request. Everything else is given back to the program untouched.
@@ -162,6 +162,13 @@ impl Parking {
         })
     }
 
+    /// Whether it is parked, and the program has answered all that it has read: its next request can be taken even when the
+    /// program is gone.
+    #[must_use]
+    pub fn awaits_request(&self, cookie: u64) -> bool {
+        self.connections.get(&cookie).is_some_and(|c| c.stage == Stage::Parked && !c.owed)
+    }
+
     /// How many are parked, and how many are being carried.
     #[must_use]
     pub fn counts(&self) -> (usize, usize) {
@@ -263,10 +270,11 @@ mod tests {
         let mut parking = Parking::new();
         // In the middle of a request: parked at once, settled only after the answer.
         assert_eq!(step(&mut parking, 0, sample(100, 0, 50, 20, 0)), [Action::Park(7)]);
-        assert!(!parking.is_settled(7));
+        assert!(!parking.is_settled(7) && !parking.awaits_request(7));
         assert_eq!(step(&mut parking, 5, sample(100, 0, 100, 0, 4)), []);
         assert!(parking.is_settled(7));
         assert_eq!(step(&mut parking, 6, sample(100, 40, 100, 0, 0)), [Action::Look(7)]);
+        assert!(!parking.is_settled(7) && parking.awaits_request(7));
         parking.looked(at(6), 7, Found::Taken);
         assert!(!parking.is_settled(7));
         parking.carried(7);

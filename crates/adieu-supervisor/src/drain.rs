@@ -7,14 +7,15 @@ use std::time::Duration;
 
 use adieu_core::owed::{Counts, Ledger, Sample, State};
 use adieu_core::switch::{Event, Generation};
-use adieu_core::wire::ConnectionCounts;
 use adieu_core::{Timestamp, duration};
-use adieu_linux::diag::{self, state};
+use adieu_linux::diag::{self, Identity, Place, state};
 use adieu_linux::{clock, descriptors};
 
 use crate::supervisor::Supervisor;
 
 const QUEUE_EVERY: Duration = Duration::from_millis(2);
+/// At least this lies between two samples, whatever they cost.
+const SAMPLE_PAUSE: Duration = Duration::from_millis(1);
 /// Peers that one line names.
 const MOST_NAMED: usize = 5;
 
@@ -23,8 +24,8 @@ const MOST_NAMED: usize = 5;
 pub(crate) struct QueueWatch {
     pub(crate) generation: Generation,
     pub(crate) next: Timestamp,
-    /// Handshakes that were under way at the switch, by cookie.
-    handshakes: HashSet<u64>,
+    /// Handshakes that were under way at the switch.
+    handshakes: Vec<Identity>,
 }
 
 /// Waiting until no connection is owed an answer.
@@ -32,7 +33,7 @@ pub(crate) struct QueueWatch {
 pub(crate) struct OwedWatch {
     pub(crate) generation: Generation,
     pub(crate) next: Timestamp,
-    ports: Vec<u16>,
+    connections: Vec<Identity>,
     ledger: Ledger,
     /// Who is at the other end of each connection.
     peers: HashMap<u64, SocketAddr>,
@@ -56,19 +57,18 @@ impl OwedWatch {
 }
 
 impl Supervisor {
-    pub(crate) fn ports(&self, generation: Generation) -> Vec<u16> {
-        let mut ports: Vec<u16> =
-            self.groups.endpoints(generation).iter().map(|endpoint| endpoint.address.port()).collect();
-        ports.sort_unstable();
-        ports.dedup();
-        ports
+    /// Where a generation has its connections.
+    pub(crate) fn places(&self, generation: Generation) -> Vec<Place> {
+        let endpoints = self.groups.endpoints(generation);
+        let mut places: Vec<Place> = endpoints.iter().map(|endpoint| Place::of(endpoint.address)).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     pub(crate) fn watch_queues(&mut self, generation: Generation) {
-        let mut handshakes = HashSet::new();
-        for port in self.ports(generation) {
-            handshakes.extend(diag::tcp_sockets(port, &[state::SYN_RECV]).unwrap_or_default().iter().map(|s| s.cookie));
-        }
+        let handshakes = diag::tcp_sockets(&self.places(generation), &[state::SYN_RECV]).unwrap_or_default();
+        let handshakes = handshakes.iter().map(|socket| socket.identity).collect();
         self.queue_watches.push(QueueWatch { generation, next: clock::now(), handshakes });
     }
 
@@ -79,15 +79,9 @@ impl Supervisor {
                 self.queue_watches.push(watch);
                 continue;
             }
-            if !watch.handshakes.is_empty() {
-                let mut present = HashSet::new();
-                for port in self.ports(watch.generation) {
-                    present.extend(
-                        diag::tcp_sockets(port, &[state::SYN_RECV]).unwrap_or_default().iter().map(|s| s.cookie),
-                    );
-                }
-                watch.handshakes.retain(|cookie| present.contains(cookie));
-            }
+            let mut open = diag::look_up(watch.handshakes.drain(..)).unwrap_or_default();
+            open.retain(|socket| socket.state == state::SYN_RECV);
+            watch.handshakes.extend(open.iter().map(|socket| socket.identity));
             // In this order: a handshake that has just ended is in the queue by now.
             if watch.handshakes.is_empty() && self.groups.waiting(watch.generation) == 0 {
                 self.tell(Event::QueuesEmpty(watch.generation));
@@ -101,22 +95,21 @@ impl Supervisor {
     /// The connections of a generation are those whose sockets its processes hold: its queues are empty by now, so what nobody
     /// holds waits in another generation's queue.
     pub(crate) fn watch_owed(&mut self, generation: Generation) {
-        let ports = self.ports(generation);
-        if ports.is_empty() {
+        let places = self.places(generation);
+        if places.is_empty() {
             self.tell(Event::Drained(generation));
             return;
         }
-        let own = self.own_inodes(generation);
-        let mut cookies = HashSet::new();
-        for port in &ports {
-            let all = diag::tcp_sockets(*port, &OWED_STATES).unwrap_or_default();
-            cookies
-                .extend(all.iter().filter(|s| own.as_ref().is_none_or(|own| own.contains(&s.inode))).map(|s| s.cookie));
+        let mut sockets = diag::tcp_sockets(&places, &OWED_STATES).unwrap_or_default();
+        if let Some(own) = self.own_inodes(generation) {
+            sockets.retain(|socket| own.contains(&socket.inode));
         }
         let mut ledger = self.new_ledger();
-        ledger.restrict(cookies.iter().copied());
-        self.open_lot(generation, ports.clone(), cookies);
-        self.owed_watches.push(OwedWatch { generation, next: clock::now(), ports, ledger, peers: HashMap::new() });
+        ledger.restrict(sockets.iter().map(|socket| socket.cookie));
+        self.open_lot(generation, &sockets);
+        let peers = sockets.iter().map(|socket| (socket.cookie, socket.remote)).collect();
+        let connections = sockets.iter().map(|socket| socket.identity).collect();
+        self.owed_watches.push(OwedWatch { generation, next: clock::now(), connections, ledger, peers });
     }
 
     /// The inodes of all sockets that processes of `generation` hold; `None` where they may not be read.
@@ -133,28 +126,24 @@ impl Supervisor {
     }
 
     pub(crate) fn advance_owed_watches(&mut self) {
-        let now = clock::now();
         for mut watch in std::mem::take(&mut self.owed_watches) {
-            if now < watch.next {
+            let began = clock::now();
+            if began < watch.next {
                 self.owed_watches.push(watch);
                 continue;
             }
-            let sockets: Vec<diag::Socket> =
-                watch.ports.iter().flat_map(|port| diag::tcp_sockets(*port, &ALL_STATES).unwrap_or_default()).collect();
-            watch.peers.extend(sockets.iter().map(|socket| (socket.cookie, socket.remote)));
+            let sockets = diag::look_up(watch.connections.iter().copied()).unwrap_or_default();
             let samples: Vec<Sample> = sockets.iter().map(sample).collect();
-            watch.ledger.handle_samples(now, &samples);
+            watch.ledger.handle_samples(began, &samples);
             if watch.ledger.is_drained() || self.is_parked(&watch) {
                 self.tell_expired(&watch);
                 self.tell(Event::Drained(watch.generation));
             } else if self.running.get(&watch.generation).is_some_and(|r| r.is_alive())
                 && self.is_leaving(watch.generation)
             {
-                watch.next = watch
-                    .ledger
-                    .poll_timeout()
-                    .unwrap_or(now + Duration::from_millis(10))
-                    .max(now + Duration::from_millis(1));
+                let now = clock::now();
+                let pause = SAMPLE_PAUSE.max((now - began) * 3);
+                watch.next = watch.ledger.poll_timeout().unwrap_or(now).max(now + pause);
                 self.owed_watches.push(watch);
             }
         }
@@ -199,29 +188,17 @@ impl Supervisor {
     /// Shows the ledger the connections that processes of `generation` hold now, and no others.
     pub(crate) fn sample_own(&self, generation: Generation, ledger: &mut Ledger) {
         let Some(own) = self.own_inodes(generation) else { return };
-        let sockets = self.ports(generation).into_iter().flat_map(established);
-        let own: Vec<Sample> = sockets.filter(|socket| own.contains(&socket.inode)).map(|s| sample(&s)).collect();
+        let mut sockets = diag::tcp_sockets(&self.places(generation), &OPEN).unwrap_or_default();
+        sockets.retain(|socket| own.contains(&socket.inode));
+        let own: Vec<Sample> = sockets.iter().map(sample).collect();
         ledger.restrict(own.iter().map(|sample| sample.cookie));
         ledger.handle_samples(clock::now(), &own);
     }
-
-    /// Connections of one generation by class, for the status.
-    pub(crate) fn count_connections(&self, generation: Generation) -> ConnectionCounts {
-        let mut ledger = self.new_ledger();
-        self.sample_own(generation, &mut ledger);
-        let counts = ledger.counts();
-        ConnectionCounts { owed: counts.owed, unknown: counts.unknown, quiet: counts.quiet, expired: counts.expired }
-    }
 }
 
+/// The states of connections that a program has accepted and not closed.
+pub(crate) const OPEN: [u8; 2] = [state::ESTABLISHED, state::CLOSE_WAIT];
 const OWED_STATES: [u8; 3] = [state::ESTABLISHED, state::CLOSE_WAIT, state::SYN_RECV];
-/// Also those that the program has closed while data is still on its way.
-const ALL_STATES: [u8; 7] = [state::ESTABLISHED, state::SYN_RECV, 4, 5, state::CLOSE_WAIT, 9, 11];
-
-/// The connections at a local port that can be parked.
-pub(crate) fn established(port: u16) -> Vec<diag::Socket> {
-    diag::tcp_sockets(port, &[state::ESTABLISHED, state::CLOSE_WAIT]).unwrap_or_default()
-}
 
 pub(crate) fn sample(socket: &diag::Socket) -> Sample {
     let info = socket.info.unwrap_or_default();

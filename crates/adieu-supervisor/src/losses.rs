@@ -8,15 +8,16 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use adieu_core::Timestamp;
-use adieu_core::owed::Ledger;
+use adieu_core::owed::{Counts, Ledger};
 use adieu_core::switch::{Generation, Phase};
-use adieu_linux::{clock, sockets};
+use adieu_core::wire::ConnectionCounts;
+use adieu_linux::{clock, diag, sockets};
 
-use crate::drain::established;
+use crate::drain::OPEN;
 use crate::supervisor::Supervisor;
 
 /// Looking takes at most one part in so many of the time.
-const SHARE: u32 = 50;
+const SHARE: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// The connections of living generations at the last look.
@@ -53,18 +54,33 @@ impl Supervisor {
             self.looks.ledgers.clear();
             return;
         }
-        let now = clock::now();
-        if self.looks.next.is_some_and(|next| now < next) {
-            return;
+        if self.looks.next.is_none_or(|next| clock::now() >= next) {
+            self.look_at(&living);
         }
+    }
+
+    /// Looks at the connections of these generations now.
+    fn look_at(&mut self, living: &[Generation]) {
+        let now = clock::now();
         let mut ledgers = std::mem::take(&mut self.looks.ledgers);
         ledgers.retain(|generation, _| living.contains(generation));
         for generation in living {
-            let ledger = ledgers.entry(generation).or_insert_with(|| self.new_ledger());
-            self.sample_own(generation, ledger);
+            let ledger = ledgers.entry(*generation).or_insert_with(|| self.new_ledger());
+            self.sample_own(*generation, ledger);
         }
         let cost = clock::now() - now;
         self.looks = Looks { ledgers, at: now, next: Some(now + LOOK_EVERY.max(cost * SHARE)) };
+    }
+
+    /// Connections of every generation by class as they are now, for the status.
+    pub(crate) fn count_connections(&mut self) -> BTreeMap<Generation, ConnectionCounts> {
+        let all: Vec<Generation> = self.running.keys().copied().collect();
+        self.look_at(&all);
+        let counts = |ledger: &Ledger| {
+            let Counts { owed, unknown, quiet, expired, .. } = ledger.counts();
+            ConnectionCounts { owed, unknown, quiet, expired }
+        };
+        self.looks.ledgers.iter().map(|(generation, ledger)| (*generation, counts(ledger))).collect()
     }
 
     /// What is lost with a main process that has just ended; nothing if its generation had been asked to end.
@@ -82,8 +98,12 @@ impl Supervisor {
         let Some(ledger) = watch.map(|watch| watch.ledger()).or_else(|| self.looks.ledgers.get(&generation)) else {
             return Losses { queued, ..Losses::default() };
         };
-        let now = self.ports(generation).into_iter().flat_map(established);
-        let alive: HashSet<u64> = now.filter(|s| held.contains(&s.inode)).map(|s| s.cookie).collect();
+        let now = if held.is_empty() {
+            Vec::new()
+        } else {
+            diag::tcp_sockets(&self.places(generation), &OPEN).unwrap_or_default()
+        };
+        let alive: HashSet<u64> = now.iter().filter(|s| held.contains(&s.inode)).map(|s| s.cookie).collect();
         let mut dead = ledger.clone();
         dead.restrict(ledger.unsettled().filter(|cookie| !alive.contains(cookie)).collect::<Vec<_>>());
         let (counts, seen) = (dead.counts(), clock::now() - self.looks.at);

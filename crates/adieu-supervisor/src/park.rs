@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use adieu_core::Timestamp;
@@ -14,10 +14,12 @@ use adieu_core::http1::{self, Begins};
 use adieu_core::owed::Sample;
 use adieu_core::park::{Action, Found, Parked, Parking};
 use adieu_core::switch::{Generation, Phase};
+use adieu_linux::diag::{self, Identity};
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::{clock, connections, descriptors, sockets};
 
-use crate::carry::Carry;
+use crate::carry::{Carry, Lingering};
+use crate::drain::OPEN;
 use crate::supervisor::Supervisor;
 
 /// Higher than any request that is taken; the kernel wakes the program when this much waits.
@@ -34,16 +36,19 @@ const MOST_PARKED: usize = 8192;
 pub(crate) struct Lot {
     pub(crate) generation: Generation,
     pub(crate) next: Timestamp,
-    ports: Vec<u16>,
-    cookies: HashSet<u64>,
+    connections: HashMap<u64, Identity>,
     parking: Parking,
     held: HashMap<u64, OwnedFd>,
     /// Where the processes have their sockets: inode to process and descriptor.
     places: HashMap<u64, (i32, i32)>,
     /// The connections of the last sample.
     known: HashMap<u64, Known>,
+    /// Since that sample: the threads that wait to read, by process; looked for when first needed.
+    readers: HashMap<i32, HashMap<i32, i32>>,
     gone_since: Option<Timestamp>,
     taken: u64,
+    /// Taken, and not answered yet.
+    carrying: HashSet<u64>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +67,22 @@ impl Lot {
         self.parking.counts().1 > 0
     }
 
+    /// Whether raising the mark of a connection keeps its program from reading it and can be undone.
+    fn can_be_kept_from_reading(&mut self, fd: BorrowedFd<'_>, (pid, theirs): (i32, i32)) -> bool {
+        if sockets::is_nonblocking(fd) {
+            return true;
+        }
+        let readers = self.readers.entry(pid).or_insert_with(|| descriptors::waiting_readers(pid).unwrap_or_default());
+        readers.get(&theirs).is_some_and(|tid| descriptors::waits_to_read(pid, *tid) == Some(theirs))
+    }
+
+    /// The program is gone: ends the connections that nobody will answer on any more, as its end would have done.
+    fn let_go(&mut self, now: Timestamp, lingering: &mut Vec<Lingering>) {
+        let parking = &self.parking;
+        let over = self.held.extract_if(|cookie, _| !parking.awaits_request(*cookie));
+        lingering.extend(over.map(|(_, fd)| Lingering::new(fd, now)));
+    }
+
     fn give_back_all(&mut self) {
         for fd in self.held.values() {
             drop(connections::set_low_water(fd.as_fd(), 1));
@@ -71,24 +92,25 @@ impl Lot {
 }
 
 impl Supervisor {
-    /// Begins to park the connections with these cookies, where duplicating them is permitted.
-    pub(crate) fn open_lot(&mut self, generation: Generation, ports: Vec<u16>, cookies: HashSet<u64>) {
+    /// Begins to park these connections, where duplicating them is permitted.
+    pub(crate) fn open_lot(&mut self, generation: Generation, connections: &[diag::Socket]) {
         if self.may_duplicate != Some(false)
             && self.options.sockets != crate::options::Sockets::Off
-            && !cookies.is_empty()
+            && !connections.is_empty()
         {
             let places = self.places_of(generation);
             self.lots.push(Lot {
                 generation,
                 next: clock::now(),
-                ports,
-                cookies,
+                connections: connections.iter().map(|socket| (socket.cookie, socket.identity)).collect(),
                 parking: Parking::new(),
                 held: HashMap::new(),
                 places,
                 known: HashMap::new(),
+                readers: HashMap::new(),
                 gone_since: None,
                 taken: 0,
+                carrying: HashSet::new(),
             });
         }
     }
@@ -115,9 +137,12 @@ impl Supervisor {
                 Some(Phase::Serving) => lot.give_back_all(),
                 Some(_) => self.advance_lot(lot, now),
                 None => {
+                    if lot.gone_since.is_none() {
+                        lot.let_go(now, &mut self.lingering);
+                    }
                     let since = *lot.gone_since.get_or_insert(now);
                     if self.switch.is_stopping() || now - since >= KEPT_AFTER_END {
-                        self.lingering.extend(lot.held.drain().map(|(_, fd)| crate::carry::Lingering::new(fd, now)));
+                        self.lingering.extend(lot.held.drain().map(|(_, fd)| Lingering::new(fd, now)));
                     } else {
                         self.advance_lot(lot, now);
                     }
@@ -127,7 +152,7 @@ impl Supervisor {
     }
 
     fn advance_lot(&mut self, mut lot: Lot, now: Timestamp) {
-        let samples = self.sample_lot(&mut lot);
+        let samples = Self::sample_lot(&mut lot);
         lot.parking.handle_samples(now, &samples);
         lot.held.retain(|cookie, _| lot.known.contains_key(cookie));
         while let Some(action) = lot.parking.poll_action() {
@@ -135,6 +160,10 @@ impl Supervisor {
                 Action::Park(cookie) => {
                     let parked = park(&mut lot, cookie);
                     lot.parking.parked(cookie, parked);
+                }
+                // There is nobody to give it back to.
+                Action::GiveBack(cookie) if lot.gone_since.is_some() => {
+                    self.lingering.extend(lot.held.remove(&cookie).map(|fd| Lingering::new(fd, now)));
                 }
                 Action::GiveBack(cookie) => {
                     // The duplicate stays: it may be parked again a moment later.
@@ -149,8 +178,9 @@ impl Supervisor {
             }
         }
         self.carried.retain(|cookie| {
-            let mine = lot.cookies.remove(cookie);
+            let mine = lot.carrying.remove(cookie);
             if mine {
+                lot.connections.remove(cookie);
                 lot.parking.carried(*cookie);
             }
             !mine
@@ -170,20 +200,21 @@ impl Supervisor {
         self.lots.push(lot);
     }
 
-    fn sample_lot(&self, lot: &mut Lot) -> Vec<Sample> {
+    fn sample_lot(lot: &mut Lot) -> Vec<Sample> {
         let mut samples = Vec::new();
         lot.known.clear();
-        for port in &lot.ports {
-            for socket in crate::drain::established(*port) {
-                // Once its program is gone, a connection has no owner but us.
-                if lot.cookies.contains(&socket.cookie) {
-                    let bytes_received = socket.info.map_or(0, |info| info.bytes_received);
-                    let known = Known { inode: socket.inode, local: socket.local, bytes_received };
-                    lot.known.insert(socket.cookie, known);
-                    samples.push(crate::drain::sample(&socket));
-                }
+        lot.readers.clear();
+        // Once its program is gone, a connection has no owner but us.
+        for socket in diag::look_up(lot.connections.values().copied()).unwrap_or_default() {
+            if OPEN.contains(&socket.state) {
+                let bytes_received = socket.info.map_or(0, |info| info.bytes_received);
+                let known = Known { inode: socket.inode, local: socket.local, bytes_received };
+                lot.known.insert(socket.cookie, known);
+                samples.push(crate::drain::sample(&socket));
             }
         }
+        let (known, carrying) = (&lot.known, &lot.carrying);
+        lot.connections.retain(|cookie, _| known.contains_key(cookie) || carrying.contains(cookie));
         samples
     }
 
@@ -216,6 +247,7 @@ impl Supervisor {
         }
         lot.held.remove(&cookie);
         lot.taken += 1;
+        lot.carrying.insert(cookie);
         self.carries.push(carry);
         Found::Taken
     }
@@ -223,31 +255,34 @@ impl Supervisor {
 
 /// Holds a duplicate and keeps the program from being woken.
 fn park(lot: &mut Lot, cookie: u64) -> Parked {
-    if !lot.held.contains_key(&cookie) {
-        let place = lot.known.get(&cookie).and_then(|known| lot.places.get(&known.inode));
-        let (Some((pid, fd)), true) = (place, lot.held.len() < MOST_PARKED) else { return Parked::Never };
-        let Ok(duplicate) = Pidfd::open(*pid).and_then(|pidfd| pidfd.get_fd(*fd)) else { return Parked::Never };
-        // The number may have been used again since it was looked up.
-        if connections::cookie(duplicate.as_fd()).ok() != Some(cookie) {
-            return Parked::Never;
-        }
-        lot.held.insert(cookie, duplicate);
-    }
-    let (Some(fd), Some(known)) = (lot.held.get(&cookie), lot.known.get(&cookie)) else { return Parked::Never };
-    let untouched = || {
-        sockets::is_nonblocking(fd.as_fd())
-            && connections::bytes_received(fd.as_fd()).ok() == Some(known.bytes_received)
-    };
-    if !untouched() {
-        return Parked::NotNow;
-    }
-    if connections::set_low_water(fd.as_fd(), LOW_WATER).is_err() {
+    let known = lot.known.get(&cookie).copied();
+    let Some((known, place)) = known.and_then(|known| Some((known, *lot.places.get(&known.inode)?))) else {
         return Parked::Never;
-    }
-    // What has come before the mark was raised may be about to be read.
-    if untouched() {
-        return Parked::Done;
-    }
-    drop(connections::set_low_water(fd.as_fd(), 1));
-    Parked::NotNow
+    };
+    let duplicate = match lot.held.remove(&cookie) {
+        Some(held) => held,
+        None if lot.held.len() >= MOST_PARKED => return Parked::Never,
+        None => match Pidfd::open(place.0).and_then(|pidfd| pidfd.get_fd(place.1)) {
+            // The number may have been used again since it was looked up.
+            Ok(fd) if connections::cookie(fd.as_fd()).ok() == Some(cookie) => fd,
+            _ => return Parked::Never,
+        },
+    };
+    let fd = duplicate.as_fd();
+    let mut untouched = || {
+        lot.can_be_kept_from_reading(fd, place) && connections::bytes_received(fd).ok() == Some(known.bytes_received)
+    };
+    let parked = if !untouched() {
+        Parked::NotNow
+    } else if connections::set_low_water(fd, LOW_WATER).is_err() {
+        Parked::Never
+    } else if untouched() {
+        Parked::Done
+    } else {
+        // What has come before the mark was raised may be about to be read.
+        drop(connections::set_low_water(fd, 1));
+        Parked::NotNow
+    };
+    lot.held.insert(cookie, duplicate);
+    parked
 }
