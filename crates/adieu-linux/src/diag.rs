@@ -1,4 +1,7 @@
 //! TCP sockets of this network namespace as the kernel lists them (`sock_diag(7)`).
+//!
+//! A list costs a walk over the kernel's whole table of connections (ten milliseconds where memory is large), whatever is
+//! asked for; looking one up costs some microseconds. So what is already known is looked up.
 
 use std::io;
 use std::mem::size_of;
@@ -40,6 +43,32 @@ pub struct Socket {
     pub send_queue: u32,
     /// Counters, where the kernel gives them (not for SYN_RECV).
     pub info: Option<Info>,
+    /// Finds it again.
+    pub identity: Identity,
+}
+
+/// Names one socket to the kernel: its family, ports, addresses, interface and cookie (`struct inet_diag_sockid`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    family: u8,
+    id: [u8; 48],
+}
+
+/// A local port of one family of sockets. A socket of IPv6 may have connections of both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The port; 0 for all.
+    pub port: u16,
+    /// Whether its sockets are of IPv6.
+    pub v6: bool,
+}
+
+impl Place {
+    /// Where a listener at this address has its connections.
+    #[must_use]
+    pub fn of(address: SocketAddr) -> Self {
+        Self { port: address.port(), v6: address.is_ipv6() }
+    }
 }
 
 /// The part of `struct tcp_info` that adieu uses.
@@ -78,84 +107,152 @@ struct Request {
     extensions: u8,
     pad: u8,
     states: u32,
-    source_port: u16,
-    destination_port: u16,
-    addresses: [u32; 8],
-    interface: u32,
-    cookie: [u32; 2],
+    id: [u8; 48],
 }
 
-/// Lists the TCP sockets with local port `port` (0: all) in one of `states` (see [`state`]), both families.
-///
-/// # Errors
-/// EPERM where netlink is refused; ENOENT on kernels without inet_diag.
-pub fn tcp_sockets(port: u16, states: &[u8]) -> io::Result<Vec<Socket>> {
-    let mask = states.iter().fold(0u32, |mask, state| mask | 1 << state);
-    let mut found = Vec::new();
-    for family in [libc::AF_INET, libc::AF_INET6] {
-        dump(family, port, mask, &mut found)?;
-    }
-    Ok(found)
-}
-
-fn dump(family: i32, port: u16, states: u32, found: &mut Vec<Socket>) -> io::Result<()> {
-    let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
-    // SAFETY: takes integers; the result is a fresh descriptor or -1.
-    let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_SOCK_DIAG) })?;
-    // SAFETY: just created for us.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    let request = Request {
-        header: libc::nlmsghdr {
-            nlmsg_len: size_of::<Request>() as u32,
+impl Request {
+    fn new(flags: i32, states: u32, Identity { family, id }: Identity) -> Self {
+        let header = libc::nlmsghdr {
+            nlmsg_len: size_of::<Self>() as u32,
             nlmsg_type: SOCK_DIAG_BY_FAMILY,
-            nlmsg_flags: (libc::NLM_F_REQUEST | libc::NLM_F_DUMP) as u16,
+            nlmsg_flags: (libc::NLM_F_REQUEST | flags) as u16,
             nlmsg_seq: 1,
             nlmsg_pid: 0,
-        },
-        family: family as u8,
-        protocol: libc::IPPROTO_TCP as u8,
-        extensions: 1 << (INET_DIAG_INFO - 1),
-        pad: 0,
-        states,
-        source_port: port.to_be(),
-        destination_port: 0,
-        addresses: [0; 8],
-        interface: 0,
-        cookie: [u32::MAX; 2],
-    };
-    // SAFETY: `request` is plain data without padding, readable for its size.
-    cvt_long(unsafe { libc::send(socket.as_raw_fd(), (&raw const request).cast(), size_of::<Request>(), 0) } as i64)?;
-    let mut buffer = vec![0u8; 64 * 1024];
-    loop {
-        // SAFETY: `buffer` has that many writable bytes.
-        let got =
-            cvt_long(unsafe { libc::recv(socket.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) } as i64);
-        let got = match got {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            other => usize::try_from(other?).unwrap_or(0),
         };
-        if parse_messages(buffer.get(..got).unwrap_or_default(), found)? {
-            return Ok(());
+        Self {
+            header,
+            family,
+            protocol: libc::IPPROTO_TCP as u8,
+            extensions: 1 << (INET_DIAG_INFO - 1),
+            pad: 0,
+            states,
+            id,
         }
     }
 }
 
-/// Reads the netlink messages of one datagram; true at the end of the dump.
-fn parse_messages(mut bytes: &[u8], found: &mut Vec<Socket>) -> io::Result<bool> {
+/// A connection to the kernel's lists.
+struct Netlink {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Netlink {
+    fn open() -> io::Result<Self> {
+        let kind = libc::SOCK_RAW | libc::SOCK_CLOEXEC;
+        // SAFETY: takes integers; the result is a fresh descriptor or -1.
+        let fd = cvt(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_SOCK_DIAG) })?;
+        // SAFETY: just created for us.
+        let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+        Ok(Self { socket, buffer: vec![0; 64 * 1024] })
+    }
+
+    /// Sends requests in one message; the kernel has handled them when this returns.
+    fn ask(&self, requests: &[Request]) -> io::Result<()> {
+        let (bytes, length) = (requests.as_ptr().cast(), size_of_val(requests));
+        // SAFETY: `Request` is plain data without padding; the slice is readable for its size.
+        cvt_long(unsafe { libc::send(self.socket.as_raw_fd(), bytes, length, 0) } as i64)?;
+        Ok(())
+    }
+
+    /// The next datagram of answers.
+    fn receive(&mut self) -> io::Result<&[u8]> {
+        let (into, length) = (self.buffer.as_mut_ptr().cast(), self.buffer.len());
+        loop {
+            // SAFETY: `buffer` has that many writable bytes.
+            let got = cvt_long(unsafe { libc::recv(self.socket.as_raw_fd(), into, length, 0) } as i64);
+            match got {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => {
+                    let got = usize::try_from(other?).unwrap_or(0);
+                    return Ok(self.buffer.get(..got).unwrap_or_default());
+                }
+            }
+        }
+    }
+}
+
+/// Lists the TCP sockets at these local places that are in one of `states` (see [`state`]).
+///
+/// # Errors
+/// EPERM where netlink is refused; ENOENT on kernels without inet_diag.
+pub fn tcp_sockets(places: &[Place], states: &[u8]) -> io::Result<Vec<Socket>> {
+    let mask = states.iter().fold(0u32, |mask, state| mask | 1 << state);
+    let mut found = Vec::new();
+    for place in places {
+        let family = if place.v6 { libc::AF_INET6 } else { libc::AF_INET } as u8;
+        let mut id = [0; 48];
+        let [high, low] = place.port.to_be_bytes();
+        (id[0], id[1]) = (high, low);
+        // Any cookie.
+        id[40..].fill(0xff);
+        let mut kernel = Netlink::open()?;
+        kernel.ask(&[Request::new(libc::NLM_F_DUMP, mask, Identity { family, id })])?;
+        while !parse_messages(kernel.receive()?, &mut found)?.done {}
+    }
+    Ok(found)
+}
+
+/// Answers that fit the receive buffer of a socket with room to spare.
+const AT_ONCE: usize = 32;
+
+/// Looks up sockets that were listed before; those that are gone are left out.
+///
+/// # Errors
+/// As [`tcp_sockets`].
+pub fn look_up(sockets: impl IntoIterator<Item = Identity>) -> io::Result<Vec<Socket>> {
+    let requests: Vec<Request> = sockets.into_iter().map(|identity| Request::new(0, 0, identity)).collect();
+    let mut found = Vec::new();
+    if requests.is_empty() {
+        return Ok(found);
+    }
+    let mut kernel = Netlink::open()?;
+    for some in requests.chunks(AT_ONCE) {
+        kernel.ask(some)?;
+        let mut answered = 0;
+        while answered < some.len() {
+            answered += parse_answers(kernel.receive()?, &mut found)?;
+        }
+    }
+    Ok(found)
+}
+
+/// Reads the answers to requests for one socket each, and counts them.
+fn parse_answers(bytes: &[u8], found: &mut Vec<Socket>) -> io::Result<usize> {
+    match parse_messages(bytes, found) {
+        Ok(Read { messages: 0, .. }) => Err(io::ErrorKind::InvalidData.into()),
+        Ok(read) => Ok(read.messages),
+        // Gone, or its addresses belong to another one by now. The kernel puts an error into a datagram of its own.
+        Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ESTALE)) => Ok(1),
+        Err(error) => Err(error),
+    }
+}
+
+/// What was in one datagram.
+struct Read {
+    messages: usize,
+    /// The end of a list.
+    done: bool,
+}
+
+/// Reads the netlink messages of one datagram.
+fn parse_messages(mut bytes: &[u8], found: &mut Vec<Socket>) -> io::Result<Read> {
+    let mut messages = 0;
     while let Some(length) = u32_at(bytes, 0) {
         let length = length as usize;
         let Some(message) = bytes.get(..length).filter(|m| m.len() >= 16) else { break };
         match u16_at(message, 4).map(i32::from) {
-            Some(libc::NLMSG_DONE) => return Ok(true),
+            Some(libc::NLMSG_DONE) => return Ok(Read { messages, done: true }),
             Some(libc::NLMSG_ERROR) => {
                 let errno = u32_at(message, 16).map_or(libc::EIO, |value| -(value as i32));
                 return Err(io::Error::from_raw_os_error(errno));
             }
             _ => found.extend(parse_socket(message.get(16..).unwrap_or_default())),
         }
+        messages += 1;
         bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
-    Ok(false)
+    Ok(Read { messages, done: false })
 }
 
 /// Reads a `struct inet_diag_msg` and its attributes.
@@ -171,6 +268,7 @@ fn parse_socket(bytes: &[u8]) -> Option<Socket> {
         Some(SocketAddr::new(ip, port))
     };
     let mut socket = Socket {
+        identity: Identity { family: *bytes.first()?, id: bytes.get(4..52)?.try_into().ok()? },
         cookie: u64::from(u32_at(bytes, 44)?) | u64::from(u32_at(bytes, 48)?) << 32,
         state: *bytes.get(1)?,
         local: address(8, 4)?,
@@ -228,22 +326,59 @@ mod tests {
 
     #[test]
     fn a_connection_of_ours_is_listed_with_its_counters() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
-        let address = listener.local_addr().expect("address");
-        let mut client = std::net::TcpStream::connect(address).expect("connect");
-        let before = tcp_sockets(address.port(), &[state::ESTABLISHED]).expect("dump");
-        assert_eq!(before.len(), 1);
-        assert_eq!(before[0].inode, 0, "nobody has accepted it");
-        let (mut server, peer) = listener.accept().expect("accept");
-        client.write_all(b"hello").expect("write");
-        server.read_exact(&mut [0; 3]).expect("read");
-        let after = tcp_sockets(address.port(), &[state::ESTABLISHED]).expect("dump");
-        assert_eq!((after[0].cookie, after[0].remote), (before[0].cookie, peer));
-        assert_eq!(after[0].receive_queue, 2, "two bytes are unread");
-        assert_eq!(after[0].info.expect("info").bytes_received, 5);
-        let listeners = tcp_sockets(address.port(), &[state::LISTEN]).expect("dump");
-        assert_eq!(listeners.len(), 1);
-        assert_eq!(listeners[0].local, address);
+        for (listener, v6) in [("127.0.0.1:0", false), ("[::]:0", true)] {
+            let listener = std::net::TcpListener::bind(listener).expect("bind");
+            let address = listener.local_addr().expect("address");
+            let place = [Place { port: address.port(), v6 }];
+            let mut client = std::net::TcpStream::connect(("127.0.0.1", address.port())).expect("connect");
+            let before = tcp_sockets(&place, &[state::ESTABLISHED]).expect("dump");
+            assert_eq!(before.len(), 1);
+            assert_eq!(before[0].inode, 0, "nobody has accepted it");
+            let (mut server, peer) = listener.accept().expect("accept");
+            client.write_all(b"hello").expect("write");
+            server.read_exact(&mut [0; 3]).expect("read");
+            let after = tcp_sockets(&place, &[state::ESTABLISHED]).expect("dump");
+            assert_eq!((after[0].cookie, after[0].remote), (before[0].cookie, peer));
+            assert_eq!(after[0].receive_queue, 2, "two bytes are unread");
+            assert_eq!(after[0].info.expect("info").bytes_received, 5);
+            let listeners = tcp_sockets(&place, &[state::LISTEN]).expect("dump");
+            assert_eq!(listeners.len(), 1);
+            assert_eq!(listeners[0].local, address);
+            assert_eq!(tcp_sockets(&[Place { v6: !v6, ..place[0] }], &[state::LISTEN]).expect("dump"), []);
+        }
+    }
+
+    #[test]
+    fn known_connections_are_looked_up_and_those_that_are_gone_are_left_out() {
+        for (listener, v6) in [("127.0.0.1:0", false), ("[::1]:0", true), ("[::]:0", true)] {
+            let listener = std::net::TcpListener::bind(listener).expect("bind");
+            let mut address = listener.local_addr().expect("address");
+            if address.ip().is_unspecified() {
+                address.set_ip(Ipv4Addr::LOCALHOST.into());
+            }
+            let mut both: Vec<_> = (0..100)
+                .map(|_| {
+                    (std::net::TcpStream::connect(address).expect("connect"), listener.accept().expect("accept").0)
+                })
+                .collect();
+            let place = [Place { port: address.port(), v6 }];
+            let listed = tcp_sockets(&place, &[state::ESTABLISHED]).expect("dump");
+            assert_eq!(listed.len(), 100);
+            let identities = || listed.iter().map(|socket| socket.identity);
+            assert_eq!(look_up(identities()).expect("it is answered").len(), 100);
+            // The server closes first, so what remains of its side is another socket's business.
+            let (gone, _) = both.swap_remove(0);
+            let port = gone.local_addr().expect("address");
+            drop((both.drain(50..).collect::<Vec<_>>(), gone));
+            let open = look_up(identities()).expect("it is answered");
+            let open: Vec<_> = open.iter().filter(|socket| socket.state == state::ESTABLISHED).collect();
+            assert_eq!(open.len(), 50);
+            assert!(open.iter().all(|socket| socket.remote != port && socket.info.is_some()));
+            // The listener has the same port and no connection of that cookie.
+            let mut other = listed[0].identity;
+            other.id[40..].fill(7);
+            assert_eq!(look_up([other]).expect("it is answered"), []);
+        }
     }
 
     #[test]

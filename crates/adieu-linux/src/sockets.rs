@@ -190,6 +190,12 @@ pub fn allow_migration() -> io::Result<()> {
     std::fs::write("/proc/sys/net/ipv4/tcp_migrate_req", "1")
 }
 
+/// Whether [`allow_migration`] is in force here.
+#[must_use]
+pub fn may_migrate() -> bool {
+    std::fs::read_to_string("/proc/sys/net/ipv4/tcp_migrate_req").is_ok_and(|text| text.trim() == "1")
+}
+
 /// Takes a waiting connection out of a listening socket (non-blocking, close-on-exec).
 ///
 /// # Errors

@@ -96,7 +96,7 @@ impl Supervisor {
             waiting_listens: Vec::new(),
             // Its own cgroup is looked at while it lives; until then it is ours.
             oom: process::oom_kills(process::own_pid()),
-            exec_failed: None,
+            not_executed: None,
             early: std::cell::RefCell::default(),
         };
         if direct {
@@ -269,13 +269,13 @@ impl Supervisor {
                 self.check_ready(generation);
             }
             Report::ExecFailed(errno) | Report::DirectoryFailed(errno) => {
-                running.exec_failed = Some(errno);
                 let error = std::io::Error::from_raw_os_error(errno);
-                let what = match report {
-                    Report::DirectoryFailed(_) => "the working directory cannot be entered",
-                    _ => "it cannot be executed",
+                let why = match report {
+                    Report::DirectoryFailed(_) => format!("the working directory cannot be entered: {error}"),
+                    _ => format!("it cannot be executed: {error}"),
                 };
-                self.note(format!("generation {generation}: {what}: {error}"));
+                running.not_executed = Some(why.clone());
+                self.note(format!("generation {generation}: {why}"));
             }
         }
     }
@@ -313,7 +313,9 @@ impl Supervisor {
             running.outcome = Some(outcome);
             running.waiting_listens.clear();
         }
+        let losses = self.count_losses(generation);
         self.tell(Event::MainExited(generation, outcome));
+        self.tell_losses(generation, &losses);
     }
 
     /// Takes all ended children of ours.

@@ -221,10 +221,8 @@ impl Supervisor {
             self.asked.remove(&request);
             self.upstream.ready();
         }
-        if let Step::Switched(_) = step
-            && let Some(spec) = self.asked.remove(&request)
-        {
-            self.spec = spec;
+        if let Step::Switched(_) = step {
+            self.asked.remove(&request);
         }
         let still_served = self.switch.serving().is_some();
         for client in &mut self.clients {
@@ -245,8 +243,10 @@ impl Supervisor {
                 client.done(code::DONE, None, Vec::new());
             }
         }
-        if let Step::Failed(_) = step {
-            self.note(format!("reload failed: {text}"));
+        if let Step::Failed(failure) = step {
+            let failed = format!("reload failed: {text}");
+            // The timeline has it already, unless there is more to say.
+            if text == failure.text() { self.log.say(clock::now(), &failed) } else { self.note(failed) }
         }
     }
 
@@ -262,8 +262,8 @@ impl Supervisor {
             let why = self.launch_failure.clone();
             return (why.map_or(text.clone(), |why| format!("{text}: {why}")), Vec::new());
         };
-        if let Some(errno) = running.exec_failed {
-            text = format!("{text}: it could not be executed: {}", io::Error::from_raw_os_error(errno));
+        if let Some(why) = &running.not_executed {
+            text = format!("{text}: {why}");
         }
         if let Failure::NotReady(_) = failure {
             let missing = adieu_core::address::missing(&self.wanted(generation), &self.present(generation));
@@ -275,7 +275,7 @@ impl Supervisor {
                 let there = if present.is_empty() { "nowhere".to_owned() } else { format!("on {}", list(&present)) };
                 text = format!("{text}: it listens {there}, the one before it on {}", list(&missing));
             } else {
-                text = format!("{text}: {:?} was not fulfilled", self.options.ready);
+                text = format!("{text}: {}", self.options.ready.unmet());
             }
         }
         (text, running.tail.lines())

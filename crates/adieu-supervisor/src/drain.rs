@@ -1,27 +1,31 @@
 //! Watching an old generation from outside: its accept queues, the handshakes begun before the switch, and what its
 //! connections are owed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use adieu_core::Timestamp;
-use adieu_core::owed::{Ledger, Sample, State};
+use adieu_core::owed::{Counts, Ledger, Sample, State};
 use adieu_core::switch::{Event, Generation};
-use adieu_core::wire::ConnectionCounts;
-use adieu_linux::diag::{self, state};
+use adieu_core::{Timestamp, duration};
+use adieu_linux::diag::{self, Identity, Place, state};
 use adieu_linux::{clock, descriptors};
 
 use crate::supervisor::Supervisor;
 
 const QUEUE_EVERY: Duration = Duration::from_millis(2);
+/// At least this lies between two samples, whatever they cost.
+const SAMPLE_PAUSE: Duration = Duration::from_millis(1);
+/// Peers that one line names.
+const MOST_NAMED: usize = 5;
 
 /// Waiting for accept queues to be empty.
 #[derive(Debug)]
 pub(crate) struct QueueWatch {
     pub(crate) generation: Generation,
     pub(crate) next: Timestamp,
-    /// Handshakes that were under way at the switch, by cookie.
-    handshakes: HashSet<u64>,
+    /// Handshakes that were under way at the switch.
+    handshakes: Vec<Identity>,
 }
 
 /// Waiting until no connection is owed an answer.
@@ -29,24 +33,42 @@ pub(crate) struct QueueWatch {
 pub(crate) struct OwedWatch {
     pub(crate) generation: Generation,
     pub(crate) next: Timestamp,
-    ports: Vec<u16>,
+    connections: Vec<Identity>,
     ledger: Ledger,
+    /// Who is at the other end of each connection.
+    peers: HashMap<u64, SocketAddr>,
+}
+
+impl OwedWatch {
+    /// The connections as they were last seen.
+    pub(crate) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Some of the peers of these connections, for people.
+    fn names(&self, cookies: impl Iterator<Item = u64>) -> String {
+        let mut names: Vec<String> =
+            cookies.map(|cookie| self.peers.get(&cookie).map_or("?".to_owned(), ToString::to_string)).collect();
+        let all = names.len();
+        names.truncate(MOST_NAMED);
+        let more = if all > MOST_NAMED { format!(" and {} more", all - MOST_NAMED) } else { String::new() };
+        format!("{}{more}", names.join(", "))
+    }
 }
 
 impl Supervisor {
-    fn ports(&self, generation: Generation) -> Vec<u16> {
-        let mut ports: Vec<u16> =
-            self.groups.endpoints(generation).iter().map(|endpoint| endpoint.address.port()).collect();
-        ports.sort_unstable();
-        ports.dedup();
-        ports
+    /// Where a generation has its connections.
+    pub(crate) fn places(&self, generation: Generation) -> Vec<Place> {
+        let endpoints = self.groups.endpoints(generation);
+        let mut places: Vec<Place> = endpoints.iter().map(|endpoint| Place::of(endpoint.address)).collect();
+        places.sort_unstable();
+        places.dedup();
+        places
     }
 
     pub(crate) fn watch_queues(&mut self, generation: Generation) {
-        let mut handshakes = HashSet::new();
-        for port in self.ports(generation) {
-            handshakes.extend(diag::tcp_sockets(port, &[state::SYN_RECV]).unwrap_or_default().iter().map(|s| s.cookie));
-        }
+        let handshakes = diag::tcp_sockets(&self.places(generation), &[state::SYN_RECV]).unwrap_or_default();
+        let handshakes = handshakes.iter().map(|socket| socket.identity).collect();
         self.queue_watches.push(QueueWatch { generation, next: clock::now(), handshakes });
     }
 
@@ -57,15 +79,9 @@ impl Supervisor {
                 self.queue_watches.push(watch);
                 continue;
             }
-            if !watch.handshakes.is_empty() {
-                let mut present = HashSet::new();
-                for port in self.ports(watch.generation) {
-                    present.extend(
-                        diag::tcp_sockets(port, &[state::SYN_RECV]).unwrap_or_default().iter().map(|s| s.cookie),
-                    );
-                }
-                watch.handshakes.retain(|cookie| present.contains(cookie));
-            }
+            let mut open = diag::look_up(watch.handshakes.drain(..)).unwrap_or_default();
+            open.retain(|socket| socket.state == state::SYN_RECV);
+            watch.handshakes.extend(open.iter().map(|socket| socket.identity));
             // In this order: a handshake that has just ended is in the queue by now.
             if watch.handshakes.is_empty() && self.groups.waiting(watch.generation) == 0 {
                 self.tell(Event::QueuesEmpty(watch.generation));
@@ -79,24 +95,25 @@ impl Supervisor {
     /// The connections of a generation are those whose sockets its processes hold: its queues are empty by now, so what nobody
     /// holds waits in another generation's queue.
     pub(crate) fn watch_owed(&mut self, generation: Generation) {
-        let ports = self.ports(generation);
-        if ports.is_empty() {
+        let places = self.places(generation);
+        if places.is_empty() {
             self.tell(Event::Drained(generation));
             return;
         }
-        let own = self.own_inodes(generation);
-        let mut all: Vec<diag::Socket> =
-            ports.iter().flat_map(|port| diag::tcp_sockets(*port, &OWED_STATES).unwrap_or_default()).collect();
-        all.retain(|socket| own.as_ref().is_none_or(|own| own.contains(&socket.inode)));
-        let mut ledger =
-            Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
-        ledger.restrict(all.iter().map(|socket| socket.cookie));
-        self.open_lot(generation, &all);
-        self.owed_watches.push(OwedWatch { generation, next: clock::now(), ports, ledger });
+        let mut sockets = diag::tcp_sockets(&places, &OWED_STATES).unwrap_or_default();
+        if let Some(own) = self.own_inodes(generation) {
+            sockets.retain(|socket| own.contains(&socket.inode));
+        }
+        let mut ledger = self.new_ledger();
+        ledger.restrict(sockets.iter().map(|socket| socket.cookie));
+        self.open_lot(generation, &sockets);
+        let peers = sockets.iter().map(|socket| (socket.cookie, socket.remote)).collect();
+        let connections = sockets.iter().map(|socket| socket.identity).collect();
+        self.owed_watches.push(OwedWatch { generation, next: clock::now(), connections, ledger, peers });
     }
 
     /// The inodes of all sockets that processes of `generation` hold; `None` where they may not be read.
-    fn own_inodes(&self, generation: Generation) -> Option<HashSet<u64>> {
+    pub(crate) fn own_inodes(&self, generation: Generation) -> Option<HashSet<u64>> {
         let mut own = HashSet::new();
         for pid in self.members(generation) {
             match descriptors::sockets(pid) {
@@ -109,32 +126,51 @@ impl Supervisor {
     }
 
     pub(crate) fn advance_owed_watches(&mut self) {
-        let now = clock::now();
         for mut watch in std::mem::take(&mut self.owed_watches) {
-            if now < watch.next {
+            let began = clock::now();
+            if began < watch.next {
                 self.owed_watches.push(watch);
                 continue;
             }
-            let samples: Vec<Sample> = watch.ports.iter().flat_map(|port| samples(*port)).collect();
-            watch.ledger.handle_samples(now, &samples);
-            let counts = watch.ledger.counts();
+            let sockets = diag::look_up(watch.connections.iter().copied()).unwrap_or_default();
+            let samples: Vec<Sample> = sockets.iter().map(sample).collect();
+            watch.ledger.handle_samples(began, &samples);
             if watch.ledger.is_drained() || self.is_parked(&watch) {
+                self.tell_expired(&watch);
                 self.tell(Event::Drained(watch.generation));
             } else if self.running.get(&watch.generation).is_some_and(|r| r.is_alive())
-                && self.is_draining(watch.generation)
+                && self.is_leaving(watch.generation)
             {
-                watch.next = watch
-                    .ledger
-                    .poll_timeout()
-                    .unwrap_or(now + Duration::from_millis(10))
-                    .max(now + Duration::from_millis(1));
+                let now = clock::now();
+                let pause = SAMPLE_PAUSE.max((now - began) * 3);
+                watch.next = watch.ledger.poll_timeout().unwrap_or(now).max(now + pause);
                 self.owed_watches.push(watch);
-            } else if counts.owed + counts.unknown > 0 {
-                let (generation, owed, unknown) = (watch.generation, counts.owed, counts.unknown);
-                self.note(format!(
-                    "generation {generation}: stopped with {owed} connections owed an answer and {unknown} that may be"
-                ));
             }
+        }
+    }
+
+    /// Its drain is over, one way or the other: names what is cut off, and what was given up before.
+    pub(crate) fn end_owed_watch(&mut self, generation: Generation) {
+        let Some(at) = self.owed_watches.iter().position(|watch| watch.generation == generation) else { return };
+        let watch = self.owed_watches.swap_remove(at);
+        let Counts { owed, unknown, .. } = watch.ledger.counts();
+        if owed + unknown > 0 {
+            let names = watch.names(watch.ledger.unsettled());
+            self.note(format!(
+                "generation {generation}: stopped while {owed} connections are owed an answer and {unknown} may be: {names}"
+            ));
+        }
+        self.tell_expired(&watch);
+    }
+
+    fn tell_expired(&mut self, watch: &OwedWatch) {
+        let expired = watch.ledger.counts().expired;
+        if expired > 0 {
+            let (names, quiet) = (watch.names(watch.ledger.expired()), duration::format(self.options.drain_quiet));
+            let generation = watch.generation;
+            self.note(format!(
+                "generation {generation}: gave up {expired} connections that are owed an answer, as nothing has moved on them for {quiet}: {names}"
+            ));
         }
     }
 
@@ -144,35 +180,25 @@ impl Supervisor {
         lot.is_some_and(|lot| !lot.carries() && watch.ledger.unsettled().all(|cookie| lot.is_settled(cookie)))
     }
 
-    /// Connections of one generation by class, for the status.
-    pub(crate) fn count_connections(&self, generation: Generation) -> ConnectionCounts {
-        let Some(own) = self.own_inodes(generation) else { return ConnectionCounts::default() };
-        let mut ledger =
-            Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() });
-        let mut cookies = HashSet::new();
-        let mut all = Vec::new();
-        for port in self.ports(generation) {
-            for socket in diag::tcp_sockets(port, &OWED_STATES).unwrap_or_default() {
-                if own.contains(&socket.inode) {
-                    cookies.insert(socket.cookie);
-                    all.push(sample(&socket));
-                }
-            }
-        }
-        ledger.restrict(cookies);
-        ledger.handle_samples(clock::now(), &all);
-        let counts = ledger.counts();
-        ConnectionCounts { owed: counts.owed, unknown: counts.unknown, quiet: counts.quiet, expired: counts.expired }
+    /// An empty ledger that judges as this run was told.
+    pub(crate) fn new_ledger(&self) -> Ledger {
+        Ledger::new(adieu_core::owed::Config { drain_quiet: self.options.drain_quiet, ..Default::default() })
+    }
+
+    /// Shows the ledger the connections that processes of `generation` hold now, and no others.
+    pub(crate) fn sample_own(&self, generation: Generation, ledger: &mut Ledger) {
+        let Some(own) = self.own_inodes(generation) else { return };
+        let mut sockets = diag::tcp_sockets(&self.places(generation), &OPEN).unwrap_or_default();
+        sockets.retain(|socket| own.contains(&socket.inode));
+        let own: Vec<Sample> = sockets.iter().map(sample).collect();
+        ledger.restrict(own.iter().map(|sample| sample.cookie));
+        ledger.handle_samples(clock::now(), &own);
     }
 }
 
+/// The states of connections that a program has accepted and not closed.
+pub(crate) const OPEN: [u8; 2] = [state::ESTABLISHED, state::CLOSE_WAIT];
 const OWED_STATES: [u8; 3] = [state::ESTABLISHED, state::CLOSE_WAIT, state::SYN_RECV];
-/// Also those that the program has closed while data is still on its way.
-const ALL_STATES: [u8; 7] = [state::ESTABLISHED, state::SYN_RECV, 4, 5, state::CLOSE_WAIT, 9, 11];
-
-fn samples(port: u16) -> Vec<Sample> {
-    diag::tcp_sockets(port, &ALL_STATES).unwrap_or_default().iter().map(sample).collect()
-}
 
 fn sample(socket: &diag::Socket) -> Sample {
     let info = socket.info.unwrap_or_default();

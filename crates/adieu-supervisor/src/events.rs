@@ -146,6 +146,7 @@ impl Supervisor {
             .chain(lots)
             .chain(carries)
             .chain(probe)
+            .chain(self.looks.next())
             .chain(look)
             .min();
         // Rounded up to a millisecond: waking just before the moment would only turn the loop.

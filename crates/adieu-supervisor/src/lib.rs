@@ -16,6 +16,7 @@ mod http;
 mod keeper;
 mod launch;
 mod log;
+mod losses;
 pub mod options;
 mod park;
 mod passed;

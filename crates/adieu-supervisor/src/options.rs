@@ -161,6 +161,21 @@ impl FromStr for ReadyWhen {
     }
 }
 
+impl ReadyWhen {
+    /// What a generation that is not ready has failed to do.
+    pub(crate) fn unmet(&self) -> String {
+        match self {
+            Self::Auto => "it did not accept a connection".to_owned(),
+            Self::Notify => "it did not send READY=1".to_owned(),
+            Self::Http(target) => {
+                format!("http://{}{} was not answered with a status from 200 to 399", target.address, target.path)
+            }
+            Self::Tcp(address) => format!("it accepted no connection at {address}"),
+            Self::Exec(command) => format!("the command {command:?} did not end with 0"),
+        }
+    }
+}
+
 impl FromStr for Hook {
     type Err = BadValue;
     fn from_str(text: &str) -> Result<Self, BadValue> {

@@ -44,6 +44,8 @@ pub(crate) struct Lot {
     most: usize,
     /// Those whose answers are held back by us, and not by their program.
     corked: HashSet<u64>,
+    /// Since the last look: the threads that wait to read, by process; looked for when first needed.
+    readers: HashMap<i32, HashMap<i32, i32>>,
     ended: Option<bool>,
     gone_since: Option<Timestamp>,
     taken: u64,
@@ -74,6 +76,7 @@ impl Lot {
     }
 
     fn look(&mut self) -> Vec<Seen> {
+        self.readers.clear();
         let cookies: Vec<u64> = self.places.keys().copied().collect();
         let mut all = Vec::with_capacity(cookies.len());
         for cookie in cookies {
@@ -153,7 +156,7 @@ impl Lot {
 
     /// Holds a duplicate and keeps the program from being woken.
     fn park(&mut self, cookie: u64) -> Parked {
-        let Some(known) = self.places.get(&cookie).and_then(|place| place.seen) else { return Parked::Never };
+        let Some(place) = self.places.get(&cookie).copied() else { return Parked::Never };
         let fd = match self.held.remove(&cookie) {
             Some(fd) => fd,
             None if self.held.len() >= self.most => return Parked::Never,
@@ -162,21 +165,33 @@ impl Lot {
                 Ok(None) | Err(_) => return Parked::NotNow,
             },
         };
-        if !sockets::is_nonblocking(fd.as_fd()) {
+        if !self.can_be_kept_from_reading(fd.as_fd(), &place) {
             return Parked::Blocking;
         }
         if connections::set_low_water(fd.as_fd(), LOW_WATER).is_err() {
             return Parked::Never;
         }
         // What came before that has woken the program.
-        let untouched = connections::counters(fd.as_fd()).is_ok_and(|now| (now.read, now.unread) == (known.read, 0));
-        if !untouched || !sockets::is_nonblocking(fd.as_fd()) {
+        let read = place.seen.map(|seen| seen.read);
+        let untouched = connections::counters(fd.as_fd()).is_ok_and(|now| (Some(now.read), now.unread) == (read, 0));
+        if !untouched || !self.can_be_kept_from_reading(fd.as_fd(), &place) {
             drop(connections::set_low_water(fd.as_fd(), 1));
             return Parked::NotNow;
         }
         self.held.insert(cookie, fd);
         self.let_go(cookie);
         Parked::Done
+    }
+
+    /// Whether raising the mark of a connection keeps its program from reading it and can be undone.
+    fn can_be_kept_from_reading(&mut self, fd: BorrowedFd<'_>, place: &Place) -> bool {
+        if sockets::is_nonblocking(fd) {
+            return true;
+        }
+        let process = place.process;
+        let found = || descriptors::waiting_readers(process).unwrap_or_default();
+        let tid = self.readers.entry(process).or_insert_with(found).get(&place.fd);
+        tid.is_some_and(|tid| descriptors::waits_to_read(process, *tid) == Some(place.fd))
     }
 
     fn give_back(&mut self, cookie: u64) {
@@ -251,6 +266,7 @@ impl Supervisor {
             held: HashMap::new(),
             most: MOST_PARKED.min(descriptors::limit() / 2),
             corked: HashSet::new(),
+            readers: HashMap::new(),
             ended: None,
             gone_since: None,
             taken: 0,

@@ -62,7 +62,7 @@ pub(crate) struct Running {
     /// Signals for the main process that came before its pid was known.
     pub(crate) early: std::cell::RefCell<Vec<Signal>>,
     /// Why it could not be executed.
-    pub(crate) exec_failed: Option<i32>,
+    pub(crate) not_executed: Option<String>,
 }
 
 impl Running {

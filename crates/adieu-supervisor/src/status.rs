@@ -8,7 +8,8 @@ use adieu_linux::{clock, process, sockets};
 use crate::supervisor::Supervisor;
 
 impl Supervisor {
-    pub(crate) fn status(&self) -> Status {
+    pub(crate) fn status(&mut self) -> Status {
+        let connections = self.count_connections();
         let now = clock::now();
         let generations = self.switch.statuses().map(|status| {
             let running = self.running.get(&status.generation);
@@ -29,7 +30,7 @@ impl Supervisor {
                 uptime: (now - status.started).as_secs_f64(),
                 outcome: running.and_then(|running| running.outcome),
                 listeners: listeners.collect(),
-                connections: self.count_connections(status.generation),
+                connections: connections.get(&status.generation).copied().unwrap_or_default(),
             }
         });
         let text = |argument: &std::ffi::OsString| argument.to_string_lossy().into_owned();

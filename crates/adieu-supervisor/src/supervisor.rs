@@ -18,6 +18,7 @@ use crate::groups::Groups;
 use crate::hooks::HookRun;
 use crate::launch::Spec;
 use crate::log::Log;
+use crate::losses::Looks;
 use crate::options::{Options, Sockets};
 use crate::park::Lot;
 use crate::place::Place;
@@ -61,6 +62,8 @@ pub(crate) struct Supervisor {
     pub(crate) carries: Vec<Carry>,
     pub(crate) carried: Vec<(Generation, u64)>,
     pub(crate) lingering: Vec<Lingering>,
+    /// What the connections of living generations looked like, for the case that one dies.
+    pub(crate) looks: Looks,
     pub(crate) hooks: Vec<HookRun>,
     pub(crate) notes: Vec<String>,
     noted: HashSet<String>,
@@ -126,6 +129,7 @@ impl Supervisor {
             carries: Vec::new(),
             carried: Vec::new(),
             lingering: Vec::new(),
+            looks: Looks::default(),
             hooks: Vec::new(),
             notes: Vec::new(),
             noted: HashSet::new(),
@@ -159,6 +163,7 @@ impl Supervisor {
             self.advance_lots();
             self.advance_owed_watches();
             self.advance_hooks();
+            self.look_at_connections();
             self.look_around();
             self.keep_time();
         }
@@ -228,6 +233,10 @@ impl Supervisor {
                 running.look_at_memory();
             }
         }
+        // Until a generation serves, the command of the one before it is the one in force.
+        if let Some(running) = self.running.get(&generation) {
+            self.spec = running.spec.clone();
+        }
         self.upstream.ready();
         // What was kept for this generation and not taken: it does not listen there any more.
         self.close_held();
@@ -257,6 +266,7 @@ impl Supervisor {
     }
 
     fn ask_main(&mut self, generation: Generation) {
+        self.end_owed_watch(generation);
         let signal = self.stop_signal;
         if let Some(running) = self.running.get(&generation)
             && let Err(error) = running.signal_main(signal)
@@ -302,7 +312,9 @@ impl Supervisor {
             self.last_end = Some(signal);
         }
         if !matches!(cause, Cause::Exit) {
-            self.note(format!("generation {generation} is gone: {outcome}, cause {}", cause.name()));
+            // The timeline has it already, without the memory's part in it.
+            let text = format!("generation {generation} is gone: {outcome}, cause {}", cause.name());
+            if cause == Cause::Oom { self.note(text) } else { self.log.say(clock::now(), &text) }
         }
         self.run_post_stop(generation, running.main, running.started, outcome, cause);
     }
@@ -362,8 +374,10 @@ impl Supervisor {
         keepers.chain(hooks).chain(self.probe.as_ref().and_then(Probe::command)).filter(|pid| *pid != 0).collect()
     }
 
-    pub(crate) fn is_draining(&self, generation: Generation) -> bool {
-        self.switch.statuses().any(|status| status.generation == generation && status.phase == Phase::Draining)
+    /// Whether it drains, or is about to be asked to stop.
+    pub(crate) fn is_leaving(&self, generation: Generation) -> bool {
+        let leaves = |phase| matches!(phase, Phase::Draining | Phase::Ending);
+        self.switch.statuses().any(|status| status.generation == generation && leaves(status.phase))
     }
 
     /// Says something and keeps it in the timeline.

@@ -21,8 +21,6 @@ pub(crate) struct Server {
     pub(crate) graceful: Signal,
     /// Whether it finishes its requests on that signal; the others just die.
     pub(crate) finishes: bool,
-    /// How many of the clients may keep their connections during a reload.
-    pub(crate) keeps: usize,
     /// The command for a port, with a directory of its own to put files in.
     words: fn(port: u16, directory: &Path) -> Vec<String>,
 }
@@ -53,7 +51,6 @@ pub(crate) const NODE: Server = Server {
     name: "node",
     graceful: Signal::TERM,
     finishes: true,
-    keeps: 16,
     words: |_, _| vec!["node".into(), source("node/server.js")],
 };
 pub(crate) const NODE_PLAIN: Server =
@@ -85,7 +82,6 @@ pub(crate) const UVICORN: Server = Server {
 pub(crate) const PYTHON_PLAIN: Server = Server {
     name: "python-plain",
     finishes: false,
-    keeps: 0,
     words: |_, _| words(&[PYTHON, &source("python/plain.py")]),
     ..NODE
 };
