@@ -188,7 +188,15 @@ fn what_the_program_closes_is_kept_between_requests_and_closed_otherwise() {
     look(&mut parking, 0, seen(100, 0, 50));
     look(&mut parking, 1, seen(100, 40, 50));
     parking.passed(at(1), 7, Found::Whole(40));
-    assert_eq!(look(&mut parking, 2, gone(100, 40, 50)), [Action::Look(7)]);
+    assert_eq!(look(&mut parking, 2, gone(100, 40, 50)), [], "is it about to end, by a signal?");
+    assert_eq!(look(&mut parking, 60, gone(100, 40, 50)), [Action::Look(7)]);
+    // It was in the middle of something when a signal ended it.
+    let mut parking = Parking::new(QUIET);
+    look(&mut parking, 0, seen(100, 0, 50));
+    look(&mut parking, 1, seen(100, 40, 50));
+    parking.passed(at(1), 7, Found::Whole(40));
+    parking.program_ended(false);
+    assert_eq!(look(&mut parking, 2, gone(100, 40, 50)), [Action::Close(7)]);
 }
 
 #[test]
