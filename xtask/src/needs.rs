@@ -45,6 +45,7 @@ const NEEDS: &[Need] = &[
         probe: Probe::File("/usr/share/java/jakarta-annotation-api.jar"),
     },
     Need { package: "libtomcat10-embed-java", probe: Probe::File("/usr/share/java/tomcat10-embed-core.jar") },
+    Need { package: "libserver-starter-perl", probe: Probe::Command("start_server") },
     Need { package: "nginx-light", probe: Probe::Command("nginx") },
     Need { package: "nodejs", probe: Probe::Command("node") },
     Need { package: "openjdk-17-jdk-headless", probe: Probe::Command("javac") },

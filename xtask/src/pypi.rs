@@ -2,6 +2,7 @@
 //! target directory, in the version that is written here, so that a red test is never a new version's doing.
 
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::command::{Failure, Outcome, command, step, succeeds, target_dir};
 use crate::needs::PYTHON;
@@ -33,6 +34,14 @@ impl Tool {
     /// The directory that its executable is in.
     pub(crate) fn directory(&self) -> PathBuf {
         target_dir().join("tools").join(self.name).join("bin")
+    }
+
+    /// Lets cargo find it as a subcommand.
+    pub(crate) fn lend_to<'a>(&self, cargo: &'a mut Command) -> Outcome<&'a mut Command> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let all = std::iter::once(self.directory()).chain(std::env::split_paths(&path));
+        let joined = std::env::join_paths(all).map_err(|error| Failure(format!("PATH: {error}")))?;
+        Ok(cargo.env("PATH", joined))
     }
 
     fn works(&self) -> bool {

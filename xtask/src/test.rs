@@ -1,9 +1,8 @@
 //! What a commit must pass.
 
-use std::process::Command;
 use std::time::Instant;
 
-use crate::command::{Failure, Outcome, cargo, step};
+use crate::command::{Outcome, cargo, step};
 use crate::{needs, pypi};
 
 /// Installs what the tests need, and nothing else.
@@ -41,19 +40,11 @@ pub(crate) fn prove() -> Outcome {
 /// All tests but the ones in documentation.
 fn tests(profile: &str, variables: &[(&str, &str)]) -> Outcome {
     let words = ["nextest", "run", "--workspace", "--no-fail-fast", "--profile", profile];
-    step(with(&pypi::NEXTEST, &mut cargo(&words))?.envs(variables.iter().copied()))
+    step(pypi::NEXTEST.lend_to(&mut cargo(&words))?.envs(variables.iter().copied()))
 }
 
 /// Licences, sources and duplicate versions. Advisories need a database from elsewhere and are left to whoever
 /// has it.
 fn licences() -> Outcome {
-    step(with(&pypi::DENY, &mut cargo(&["deny", "check", "licenses", "bans", "sources"]))?)
-}
-
-/// Lets cargo find a subcommand of ours.
-fn with<'a>(tool: &pypi::Tool, cargo: &'a mut Command) -> Outcome<&'a mut Command> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = std::iter::once(tool.directory()).chain(std::env::split_paths(&path));
-    let joined = std::env::join_paths(all).map_err(|error| Failure(format!("PATH: {error}")))?;
-    Ok(cargo.env("PATH", joined))
+    step(pypi::DENY.lend_to(&mut cargo(&["deny", "check", "licenses", "bans", "sources"]))?)
 }

@@ -6,6 +6,7 @@
 mod inits;
 mod reloads;
 mod samples;
+mod switching;
 
 use crate::command::{Failure, Outcome, root};
 use crate::tables;
@@ -18,7 +19,8 @@ pub(crate) use inits::child;
 /// A comparison: its name on the command line and in the document, and what makes its table.
 type Comparison = (&'static str, fn() -> Outcome<String>);
 
-const ALL: &[Comparison] = &[("inits", inits::compare), ("reloads", reloads::compare)];
+const ALL: &[Comparison] =
+    &[("inits", inits::compare), ("switching", switching::compare), ("reloads", reloads::compare)];
 
 /// Runs the named comparisons, all of them if none is named.
 pub(crate) fn bench(names: &[&str]) -> Outcome {

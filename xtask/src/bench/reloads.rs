@@ -10,7 +10,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 
-use crate::command::{Failure, Outcome, command, root, step, target_dir};
+use crate::command::{Failure, Outcome, cargo, root, step, target_dir};
+use crate::pypi;
 use crate::tables::markdown;
 
 const RESTARTS: &str = "20";
@@ -27,57 +28,69 @@ struct Way {
 }
 
 const RELOAD: &str = "$ADIEU reload bench";
-const GUNICORN: &str =
-    "exec /usr/bin/python3 -m gunicorn --chdir examples/servers/python --workers 2 --bind 127.0.0.1:$PORT app:app";
-const NGINX: &str = "exec nginx -p $DIR -c $DIR/nginx.conf -g 'daemon off;'";
+/// What a deploy script does: end it, start it.
+const START_AGAIN: &str = "while grep -qs '^State:.[^Z]' /proc/$(cat $DIR/pid)/status; do sleep 0.01; done; sh -c \"$PROGRAM\" & echo $! >$DIR/pid";
+const HUP: &str = "kill -HUP $(cat $DIR/pid); sleep 1";
+const NODE: &str = "exec node examples/servers/node/server.js";
+const NODE_PLAIN: &str = "exec node examples/servers/node/plain.js";
+const GUNICORN: &str = "exec /usr/bin/python3 -m gunicorn --chdir examples/servers/python --workers 2 --worker-class gthread \
+                        --threads 8 --bind 127.0.0.1:$PORT app:app";
+const NGINX: &str = "exec nginx -p $DIR -c $DIR/nginx.conf";
+const NGINX_REUSEPORT: &str = "exec nginx -p $DIR -c $DIR/reuseport.conf";
+const UVICORN: &str =
+    "exec /usr/bin/python3 -m uvicorn --app-dir examples/servers/python --port $PORT --log-level warning asgi:app";
+const UVICORN_STARTED: &str = "exec start_server --port 127.0.0.1:$PORT -- sh -c 'exec /usr/bin/python3 -m uvicorn --app-dir \
+                               examples/servers/python --fd ${SERVER_STARTER_PORT##*=} --log-level warning asgi:app'";
+
+const fn by_itself(name: &'static str, program: &'static str, restart: &'static str) -> Way {
+    Way { name, program, adieu: None, restart }
+}
+
+const fn adieu(name: &'static str, program: &'static str) -> Way {
+    Way { name, program, adieu: Some(&[]), restart: RELOAD }
+}
 
 const WAYS: &[Way] = &[
+    by_itself("Node: kill -9, start again", NODE_PLAIN, "kill -9 $(cat $DIR/pid); "),
     // Not the one with `server.close()` on SIGTERM: that one never ends while busy clients keep their connections.
-    Way {
-        name: "Node: SIGTERM, start again",
-        program: "exec node examples/servers/node/plain.js",
-        adieu: None,
-        restart: "kill -TERM $(cat $DIR/pid); while grep -qs '^State:.[^Z]' /proc/$(cat $DIR/pid)/status; do sleep 0.01; done; \
-                  node examples/servers/node/plain.js & echo $! >$DIR/pid",
-    },
-    Way {
-        name: "Node: adieu reload",
-        program: "exec node examples/servers/node/server.js",
-        adieu: Some(&[]),
-        restart: RELOAD,
-    },
-    Way {
-        name: "Node without SIGTERM handling: adieu reload",
-        program: "exec node examples/servers/node/plain.js",
-        adieu: Some(&[]),
-        restart: RELOAD,
-    },
-    Way { name: "gunicorn: HUP", program: GUNICORN, adieu: None, restart: "kill -HUP $(cat $DIR/pid); sleep 1" },
-    Way { name: "gunicorn: adieu reload", program: GUNICORN, adieu: Some(&[]), restart: RELOAD },
-    Way { name: "nginx: reload (HUP)", program: NGINX, adieu: None, restart: "kill -HUP $(cat $DIR/pid); sleep 1" },
+    by_itself("Node: SIGTERM, start again", NODE_PLAIN, "kill -TERM $(cat $DIR/pid); "),
+    adieu("Node: adieu reload", NODE),
+    adieu("Node without SIGTERM handling: adieu reload", NODE_PLAIN),
+    by_itself("gunicorn: HUP", GUNICORN, HUP),
+    adieu("gunicorn: adieu reload", GUNICORN),
+    by_itself("nginx: reload (HUP)", NGINX, HUP),
     Way { name: "nginx: adieu reload", program: NGINX, adieu: Some(&["--stop-signal", "QUIT"]), restart: RELOAD },
+    by_itself("nginx with reuseport: reload (HUP)", NGINX_REUSEPORT, HUP),
     Way {
-        name: "uvicorn: adieu reload",
-        program: "exec /usr/bin/python3 -m uvicorn --app-dir examples/servers/python --port $PORT --log-level warning asgi:app",
-        adieu: Some(&[]),
+        name: "nginx with reuseport: adieu reload",
+        program: NGINX_REUSEPORT,
+        adieu: Some(&["--stop-signal", "QUIT"]),
         restart: RELOAD,
     },
-    Way {
-        name: "axum without shutdown code: adieu reload",
-        program: "exec $SERVERS/axum/debug/rust-axum",
-        adieu: Some(&[]),
-        restart: RELOAD,
-    },
+    by_itself("uvicorn: Server::Starter HUP", UVICORN_STARTED, "kill -HUP $(cat $DIR/pid); sleep 2"),
+    adieu("uvicorn: adieu reload", UVICORN),
+    adieu("JDK HttpServer: adieu reload", "exec java -XX:TieredStopAtLevel=1 -cp $SERVERS/java HttpServerMain"),
+    adieu(
+        "embedded Tomcat: adieu reload",
+        "exec java -XX:TieredStopAtLevel=1 -Djava.io.tmpdir=$DIR -jar $SERVERS/tomcat.jar",
+    ),
+    adieu("Go 1.19: adieu reload", "exec $SERVERS/go-debian"),
+    adieu("Go 1.27 (MPTCP): adieu reload", "exec $SERVERS/go-today"),
+    adieu(
+        "puma: adieu reload",
+        "exec /usr/bin/puma --config examples/servers/ruby/puma.rb examples/servers/ruby/config.ru",
+    ),
+    adieu(
+        "Python http.server without SIGTERM handling: adieu reload",
+        "exec /usr/bin/python3 examples/servers/python/plain.py",
+    ),
+    adieu("axum without shutdown code: adieu reload", "exec $SERVERS/rust-axum/debug/rust-axum"),
 ];
 
 /// Drills each way and makes the table.
 pub(crate) fn compare() -> Outcome<String> {
-    step(&mut command("cargo", &["build", "--release", "--package", "adieu-cli"]))?;
-    let servers = target_dir().join("servers");
-    let axum = servers.join("axum");
-    let manifest = root().join("examples/servers/rust-axum/Cargo.toml");
-    let mut build = command("cargo", &["build", "--quiet", "--manifest-path", &manifest.to_string_lossy()]);
-    step(build.env("CARGO_TARGET_DIR", &axum))?;
+    step(&mut cargo(&["build", "--release", "--package", "adieu-cli"]))?;
+    let servers = built_servers()?;
     let mut rows = Vec::new();
     for way in WAYS {
         println!("    {}", way.name);
@@ -95,6 +108,13 @@ pub(crate) fn compare() -> Outcome<String> {
     let text = "32 closed-loop clients, half of them keep-alive, 20 restarts of each server one after the other, judged by `adieu drill` \
                 in one run (`cargo xtask bench reloads`). The gap is the longest time without any success around a restart.\n\n";
     Ok(format!("{text}{}", markdown(&header, &rows)))
+}
+
+/// Where the example servers are that have to be compiled. Their tests build them, and show that they serve.
+pub(super) fn built_servers() -> Outcome<PathBuf> {
+    let tests = ["nextest", "run", "--package", "adieu-cli", "--filterset", "test(/^servers::/)"];
+    step(pypi::NEXTEST.lend_to(&mut cargo(&tests))?)?;
+    Ok(target_dir().join("servers"))
 }
 
 /// What runs, ended by pid when dropped.
@@ -129,6 +149,7 @@ impl Way {
             ("SERVERS", servers.display().to_string()),
             ("ADIEU", adieu.display().to_string()),
             ("ADIEU_RUNTIME_DIR", directory.display().to_string()),
+            ("PROGRAM", self.program.to_owned()),
         ];
         let mut start = match self.adieu {
             None => Command::new("/bin/sh"),
@@ -146,8 +167,10 @@ impl Way {
         let running = Running { child, directory };
         wait_for(port)?;
         let url = format!("http://127.0.0.1:{port}/");
+        let again = if self.restart.ends_with("; ") { START_AGAIN } else { "" };
+        let restart = format!("{}{again}", self.restart);
         let drill = Command::new(&adieu)
-            .args(["drill", "--json", "--count", RESTARTS, "--url", &url, "--restart", self.restart])
+            .args(["drill", "--json", "--count", RESTARTS, "--url", &url, "--restart", &restart])
             .current_dir(root())
             .envs(environment)
             .stderr(Stdio::null())
@@ -186,22 +209,22 @@ fn row(name: &str, report: &Value) -> Vec<String> {
 }
 
 fn nginx_configuration(directory: &Path, port: u16) -> Outcome {
-    let text = format!(
-        "worker_processes 2;\npid {0}/nginx.pid;\nerror_log /dev/null;\nevents {{}}\nhttp {{ access_log off; \
-         server {{ listen 127.0.0.1:{port}; location / {{ return 200 \"hello\\n\"; }} }} }}\n",
-        directory.display()
-    );
-    Ok(fs::write(directory.join("nginx.conf"), text)?)
+    let template = fs::read_to_string(root().join("examples/servers/nginx/nginx.conf"))?;
+    for (name, more) in [("nginx.conf", ""), ("reuseport.conf", " reuseport")] {
+        let text = template.replace("listen LISTEN;", &format!("listen 127.0.0.1:{port}{more};"));
+        fs::write(directory.join(name), text)?;
+    }
+    Ok(())
 }
 
-/// Ready is who answers a connection.
-fn wait_for(port: u16) -> Outcome {
+/// Waits until something listens; asks often, as some measure with it.
+pub(super) fn wait_for(port: u16) -> Outcome {
     let limit = Instant::now() + Duration::from_secs(20);
     while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
         if Instant::now() >= limit {
             return Err(Failure(format!("nothing listens on port {port}")));
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep(Duration::from_micros(200));
     }
     Ok(())
 }
