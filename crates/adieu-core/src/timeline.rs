@@ -173,6 +173,12 @@ impl Failure {
                     ended(outcome)
                 )
             }
+            Self::Died(generation, outcome) => {
+                format!(
+                    "generation {generation} {} right after the switch, and none was left to take over",
+                    ended(outcome)
+                )
+            }
             Self::Stopping => "everything is being stopped".to_owned(),
             Self::TooMany => "too many reloads wait already".to_owned(),
         }

@@ -255,7 +255,9 @@ impl Supervisor {
         let mut text = failure.text();
         let generation = match failure {
             Failure::Exited(generation, _) | Failure::NotReady(generation) => generation,
-            Failure::NotSwitched(generation) | Failure::DiedSettling(generation, _) => generation,
+            Failure::NotSwitched(generation) | Failure::DiedSettling(generation, _) | Failure::Died(generation, _) => {
+                generation
+            }
             Failure::Stopping | Failure::TooMany => return (text, Vec::new()),
         };
         let Some(running) = self.running.get(&generation) else {

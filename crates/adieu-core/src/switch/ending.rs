@@ -1,10 +1,11 @@
 //! The way out: a newcomer fails, a main process dies, everything is stopped.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::generation::Phase;
 use super::machine::{SECOND_STOP, Switch};
-use super::{Action, Failure, Generation, Step};
+use super::{Action, Failure, Generation, Request, Step};
 use crate::Timestamp;
 use crate::escalation;
 use crate::outcome::Outcome;
@@ -43,6 +44,24 @@ impl Switch {
                 escalation::Action::AskRest => Action::AskRest(generation),
                 escalation::Action::Kill => Action::Kill(generation),
             });
+        }
+    }
+
+    pub(super) fn switch_failed(&mut self, now: Timestamp, generation: Generation) {
+        match self.phase(generation) {
+            Some(Phase::Switching) => self.newcomer_failed(now, generation, Failure::NotSwitched(generation)),
+            Some(Phase::Settling | Phase::Draining) => {
+                // The way back is barred: this one is no help, and whoever should have been replaced by it is dead.
+                if let Some(entry) = self.entries.get_mut(&generation) {
+                    entry.ready = false;
+                }
+                self.end(now, generation);
+                let dead = self.serving.and_then(|serving| Some((serving, self.entries.get(&serving)?.main?)));
+                if let Some((serving, outcome)) = dead {
+                    self.serving_died(now, serving, outcome);
+                }
+            }
+            Some(Phase::Starting | Phase::Serving | Phase::Ending) | None => {}
         }
     }
 
@@ -85,12 +104,14 @@ impl Switch {
     pub(super) fn serving_died(&mut self, now: Timestamp, generation: Generation, outcome: Outcome) {
         let fallback = self.entries.iter().rev().find(|(_, entry)| entry.can_take_over()).map(|(id, _)| *id);
         let life = self.entries.get(&generation).map_or(Duration::ZERO, |entry| now - entry.started);
+        if self.stop_asked.is_none() && fallback.is_none() {
+            self.reload_undone(generation, Failure::Died(generation, outcome));
+        }
         if self.stop_asked.is_some() {
             self.exit_code = Some(outcome.exit_code());
         } else if let Some(fallback) = fallback {
             self.actions.push_back(Action::Switch(fallback));
-            let request = self.entries.get_mut(&generation).and_then(|entry| entry.request.take());
-            self.progress(request, Step::Failed(Failure::DiedSettling(generation, outcome)));
+            self.reload_undone(generation, Failure::DiedSettling(generation, outcome));
         } else if let Some(next) = self.next {
             // The newcomer is all there is: it takes over as soon as it can.
             self.next = None;
@@ -121,6 +142,15 @@ impl Switch {
             self.end_everything(now);
         }
         self.end(now, generation);
+    }
+
+    /// The reload that brought this generation has come to nothing after all, unless it is answered for good.
+    fn reload_undone(&mut self, generation: Generation, failure: Failure) {
+        let request = self.entries.get_mut(&generation).and_then(|entry| entry.request.take());
+        for entry in self.entries.values_mut() {
+            entry.replaced_by = entry.replaced_by.filter(|(other, _)| Some(*other) != request);
+        }
+        self.progress(request, Step::Failed(failure));
     }
 
     pub(super) fn tree_gone(&mut self, now: Timestamp, generation: Generation) {
@@ -177,9 +207,12 @@ impl Switch {
     pub(super) fn end_everything(&mut self, now: Timestamp) {
         self.restart_at = None;
         self.going_back = false;
-        let unanswered = self.waiting.drain(..).chain(self.replacing.take()).collect::<Vec<_>>();
-        let unready = self.entries.values_mut().filter_map(|entry| entry.request.take()).collect::<Vec<_>>();
-        for request in unanswered.into_iter().chain(unready) {
+        let mut unanswered: BTreeSet<Request> = self.waiting.drain(..).chain(self.replacing.take()).collect();
+        for entry in self.entries.values_mut() {
+            unanswered.extend(entry.request.take());
+            unanswered.extend(entry.replaced_by.take().map(|(request, _)| request));
+        }
+        for request in unanswered {
             self.progress(Some(request), Step::Failed(Failure::Stopping));
         }
         self.next = None;

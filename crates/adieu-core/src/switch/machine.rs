@@ -107,7 +107,7 @@ impl Switch {
             Event::Force => self.force(now),
             Event::Ready(generation) => self.ready(generation),
             Event::Switched(generation) => self.switched(now, generation),
-            Event::SwitchFailed(generation) => self.newcomer_failed(now, generation, Failure::NotSwitched(generation)),
+            Event::SwitchFailed(generation) => self.switch_failed(now, generation),
             Event::QueuesEmpty(generation) => {
                 if let Some(entry) = self.entries.get_mut(&generation) {
                     entry.queues_empty = true;

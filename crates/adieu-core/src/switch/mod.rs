@@ -1,7 +1,7 @@
 //! Generations of one program: started, proven ready, switched to, settled, drained, ended.
 //!
-//! **Invariant.** From the first ready on, a ready generation is listening or its socket is held, so nobody is refused; at
-//! most one generation is not ready yet. Each step is an [`Action`] that the driver performs and answers with an
+//! **Invariant.** From the first ready on, a ready generation is listening or its socket is held, so nobody is refused; beside
+//! the one that has the place at most one is not ready yet. Each step is an [`Action`] that the driver performs and answers with an
 //! [`Event`], so a fault can be put between any two of them.
 //!
 //! | phase | ready | switched | queues empty and settle time over | drained or drain time over | main process ends | tree gone |
@@ -19,6 +19,8 @@ mod ending;
 mod generation;
 mod machine;
 mod reload;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 
@@ -148,6 +150,8 @@ pub enum Failure {
     NotSwitched(Generation),
     /// It ended while the old one could still take over, which it did.
     DiedSettling(Generation, Outcome),
+    /// It ended right after the switch, and no other one could take over.
+    Died(Generation, Outcome),
     /// Everything is being stopped.
     Stopping,
     /// Too many reloads wait already.

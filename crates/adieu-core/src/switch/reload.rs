@@ -50,15 +50,20 @@ impl Switch {
         }
         entry.ready = true;
         entry.ready_deadline = None;
-        if entry.phase == Phase::Starting {
-            entry.phase = Phase::Switching;
-            self.actions.push_back(Action::Switch(generation));
-        } else {
-            let request = entry.request.take();
-            self.actions.push_back(Action::Serving(generation));
-            for step in [Step::Switched(generation), Step::Settled(generation), Step::Drained(generation)] {
-                self.progress(request, step);
+        match entry.phase {
+            Phase::Starting => {
+                entry.phase = Phase::Switching;
+                self.actions.push_back(Action::Switch(generation));
             }
+            Phase::Serving => {
+                let request = entry.request.take();
+                self.actions.push_back(Action::Serving(generation));
+                for step in [Step::Switched(generation), Step::Settled(generation), Step::Drained(generation)] {
+                    self.progress(request, step);
+                }
+            }
+            // Replaced before it was ready: what is held is held for the next one.
+            Phase::Switching | Phase::Settling | Phase::Draining | Phase::Ending => {}
         }
     }
 
