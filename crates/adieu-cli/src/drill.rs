@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use adieu_core::duration;
 use adieu_core::outcome::code;
+use adieu_core::signal::Signal;
 use adieu_drill::{Config, Progress, Target, demo};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::complain;
 
@@ -60,6 +62,20 @@ fn runtime() -> Option<tokio::runtime::Runtime> {
     built.map_err(|error| complain(&format!("cannot start the runtime: {error}"))).ok()
 }
 
+/// Done when Ctrl-C or SIGTERM comes. Listens from now on, and not from when somebody first waits for it.
+fn asked_to_stop(runtime: &tokio::runtime::Runtime) -> Option<impl Future<Output = ()> + use<>> {
+    let _context = runtime.enter();
+    let both = signal(SignalKind::interrupt()).and_then(|interrupt| Ok((interrupt, signal(SignalKind::terminate())?)));
+    let (mut interrupt, mut terminate) =
+        both.map_err(|error| complain(&format!("cannot listen for signals: {error}"))).ok()?;
+    Some(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
 /// A bar on a terminal; nothing elsewhere.
 fn bar() -> impl FnMut(Progress) {
     let bar = if std::io::stderr().is_terminal() { ProgressBar::new(0) } else { ProgressBar::hidden() };
@@ -84,7 +100,8 @@ pub(crate) fn drill(arguments: DrillArgs) -> i32 {
     config.timeout = arguments.timeout;
     config.expect = arguments.expect;
     let Some(runtime) = runtime() else { return code::FINDING };
-    match runtime.block_on(adieu_drill::run(config, bar())) {
+    let Some(stop) = asked_to_stop(&runtime) else { return code::FINDING };
+    match runtime.block_on(adieu_drill::run(config, stop, bar())) {
         Err(error) => {
             complain(&error);
             code::USAGE
@@ -95,7 +112,11 @@ pub(crate) fn drill(arguments: DrillArgs) -> i32 {
             } else {
                 print!("{}", report.render_text());
             }
-            if report.is_clean() { code::DONE } else { code::FINDING }
+            match report.is_clean() {
+                true if report.interrupted => 128 + Signal::INT.number(),
+                true => code::DONE,
+                false => code::FINDING,
+            }
         }
     }
 }
@@ -109,10 +130,11 @@ pub(crate) fn demo() -> i32 {
             return code::FINDING;
         }
     };
+    let Some(stop) = asked_to_stop(&runtime) else { return code::FINDING };
     let given = runtime.block_on(async {
         tokio::select! {
             given = demo::demo(exe, |text| print!("{text}"), bar()) => Some(given),
-            _ = tokio::signal::ctrl_c() => None,
+            () = stop => None,
         }
     });
     match given {

@@ -85,6 +85,8 @@ pub struct Report {
     pub calm_tally: Tally,
     /// Each restart.
     pub restarts: Vec<Restarted>,
+    /// It was stopped before its end: the last restart is not complete.
+    pub interrupted: bool,
 }
 
 impl Report {
@@ -100,7 +102,16 @@ impl Report {
         let calm: Vec<Entry> = entries.iter().filter(|entry| entry.ended < first).copied().collect();
         let ends = restarts.iter().skip(1).map(|window| window.began).chain([Duration::MAX]).collect::<Vec<_>>();
         let restarts = restarts.into_iter().zip(ends).map(|(window, end)| window.report(entries, end)).collect();
-        Self { url, connections, kept, seconds, calm: latency(&calm), calm_tally: tally(&calm, None), restarts }
+        Self {
+            url,
+            connections,
+            kept,
+            seconds,
+            calm: latency(&calm),
+            calm_tally: tally(&calm, None),
+            restarts,
+            interrupted: false,
+        }
     }
 
     /// Requests lost in all, races not counted.
@@ -167,6 +178,9 @@ impl Report {
             "{} requests, {restarts} restarts: {lost} lost ({each:.2} per restart; {fresh} on fresh connections, {reused} on reused ones), {races} races on reused idle connections",
             self.count(Class::Ok) + lost + races
         );
+        if self.interrupted {
+            let _ = writeln!(text, "interrupted: the last restart was not watched to its end");
+        }
         text
     }
 }

@@ -1,5 +1,6 @@
 //! A whole drill: calm, restart after restart, report.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,12 +34,16 @@ pub enum DrillError {
     BadNumber(&'static str),
 }
 
-/// Runs the drill and hands `progress` how far it is, about ten times a second. Dropping the future ends the load and kills
-/// the restart command that runs.
+/// Runs the drill and hands `progress` how far it is, about ten times a second. When `stop` is done the drill ends where it
+/// is, and reports that much. Dropping the future ends the load and kills the restart command that runs.
 ///
 /// # Errors
 /// [`DrillError`] before any load: the server must be there and answer as expected.
-pub async fn run(config: Config, mut progress: impl FnMut(Progress)) -> Result<Report, DrillError> {
+pub async fn run(
+    config: Config,
+    stop: impl Future<Output = ()>,
+    mut progress: impl FnMut(Progress),
+) -> Result<Report, DrillError> {
     if config.connections == 0 {
         return Err(DrillError::BadNumber("there must be at least one connection"));
     }
@@ -48,7 +53,7 @@ pub async fn run(config: Config, mut progress: impl FnMut(Progress)) -> Result<R
     check(&config).await?;
     let config = Arc::new(config);
     let record = Arc::new(Record::default());
-    let (stop, over) = watch::channel(false);
+    let (end, over) = watch::channel(false);
     let began = Instant::now();
     let mut clients = JoinSet::new();
     for number in 0..config.connections {
@@ -60,18 +65,27 @@ pub async fn run(config: Config, mut progress: impl FnMut(Progress)) -> Result<R
         let (requests, lost) = record.counts();
         progress(Progress { restarts, of: config.count, requests, lost });
     };
-    wait(config.calm, || tick(0)).await;
+    let mut stop = std::pin::pin!(stop);
+    let mut stopped = during(tokio::time::sleep(config.calm), &mut stop, || tick(0)).await.is_none();
     for number in 0..config.count {
+        if stopped {
+            break;
+        }
         let start = Instant::now();
-        let failed = during(restart(&config.restart, config.restart_timeout), || tick(number)).await.err();
+        let ended = during(restart(&config.restart, config.restart_timeout), &mut stop, || tick(number)).await;
+        let failed = ended.as_ref().and_then(|ended| ended.clone().err());
         windows.push(Window { began: start - began, took: start.elapsed(), failed });
-        wait(pause(&config, began, number), || tick(number + 1)).await;
+        let pause = tokio::time::sleep(pause(&config, began, number));
+        stopped = ended.is_none() || during(pause, &mut stop, || tick(number + 1)).await.is_none();
     }
-    stop.send_replace(true);
+    end.send_replace(true);
     while clients.join_next().await.is_some() {}
-    tick(config.count);
+    tick(windows.len());
     let url = format!("http://{}{}", config.target.host, config.target.path);
-    Ok(Report::new(url, config.connections, config.kept(), began.elapsed().as_secs_f64(), &record.take(), windows))
+    let seconds = began.elapsed().as_secs_f64();
+    let mut report = Report::new(url, config.connections, config.kept(), seconds, &record.take(), windows);
+    report.interrupted = stopped;
+    Ok(report)
 }
 
 /// What is left of the whole duration, shared by the restarts to come; without one, the pause as it was given.
@@ -96,17 +110,18 @@ async fn check(config: &Config) -> Result<(), DrillError> {
     }
 }
 
-async fn wait(time: Duration, tick: impl FnMut()) {
-    during(tokio::time::sleep(time), tick).await;
-}
-
-/// Awaits `work`, ticking beside it.
-async fn during<T>(work: impl Future<Output = T>, mut tick: impl FnMut()) -> T {
+/// Awaits `work`, ticking beside it; `None` when `stop` was done first.
+async fn during<T>(
+    work: impl Future<Output = T>,
+    stop: &mut Pin<&mut impl Future<Output = ()>>,
+    mut tick: impl FnMut(),
+) -> Option<T> {
     let mut work = std::pin::pin!(work);
     let mut beat = tokio::time::interval(Duration::from_millis(100));
     loop {
         tokio::select! {
-            done = &mut work => return done,
+            done = &mut work => return Some(done),
+            () = stop.as_mut() => return None,
             _ = beat.tick() => tick(),
         }
     }

@@ -4,6 +4,7 @@
 //! Every test starts what it needs and ends it by pid. What a test needs and does not find is an error that says
 //! how it is installed, never a reason to skip it. `ADIEU_PROVE=1` raises the counts (`cargo xtask prove`).
 
+mod drill;
 mod failures;
 mod harness;
 mod init;

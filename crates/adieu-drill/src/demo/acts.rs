@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use adieu_core::signal::Signal;
+use adieu_linux::pidfd::Pidfd;
+
 use crate::class::Class;
 use crate::config::{Config, Target};
 use crate::progress::Progress;
@@ -77,8 +80,14 @@ impl Drop for Place {
     }
 }
 
+/// Kills the server with this pid, and nobody who has the number after it.
 fn end(pid: &str) {
-    drop(Command::new("/bin/sh").args(["-c", &format!("kill -9 {pid}")]).stderr(Stdio::null()).status());
+    let Some(number) = pid.parse().ok() else { return };
+    let Ok(server) = Pidfd::open(number) else { return };
+    let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    if command.split(|byte| *byte == 0).any(|word| word == b"demo-server") {
+        drop(server.send(Signal::KILL));
+    }
 }
 
 /// The supervisor of the last act; stopped in the end, whatever happens.
@@ -86,8 +95,8 @@ struct Supervised(Child);
 
 impl Drop for Supervised {
     fn drop(&mut self) {
-        let pid = self.0.id();
-        drop(Command::new("/bin/sh").args(["-c", &format!("kill -TERM {pid}")]).status());
+        let pid = i32::try_from(self.0.id()).unwrap_or(0);
+        drop(Pidfd::open(pid).and_then(|supervisor| supervisor.send(Signal::TERM)));
         drop(self.0.wait());
     }
 }
@@ -154,7 +163,7 @@ impl Act {
         config.calm = Duration::from_secs(1);
         config.pause = Duration::from_millis(700);
         config.expect = Some("hello from".to_owned());
-        let report = run(config, progress).await;
+        let report = run(config, std::future::pending(), progress).await;
         drop(supervised);
         if self != Self::Reload
             && let Ok(pid) = std::fs::read_to_string(&pid_file)

@@ -1,1 +1,5 @@
-//! Drills of servers that lose on purpose.
+//! Drills of servers that lose on purpose and count what they lost.
+
+mod classes;
+mod lossy;
+mod refusals;
