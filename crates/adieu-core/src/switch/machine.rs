@@ -138,7 +138,7 @@ impl Switch {
             let settled = entry.settle_until.filter(|_| entry.phase == Phase::Settling && entry.queues_empty);
             [entry.ready_deadline, settled, entry.phase_until, entry.escalation.poll_timeout()]
         });
-        let restart = self.restart_at.filter(|_| self.serving.is_none() && !self.heir_waits());
+        let restart = self.restart_at.filter(|_| self.serving.is_none() && self.place_is_free());
         of_entries.chain([restart]).flatten().min()
     }
 
@@ -217,14 +217,14 @@ impl Switch {
         }
     }
 
-    /// Whether something is left of a generation whose listeners the next one inherits.
-    pub(super) fn heir_waits(&self) -> bool {
-        self.entries.values().any(|entry| entry.held)
+    /// Whether nothing is left of a generation whose listeners the next one inherits, and none can take over.
+    fn place_is_free(&self) -> bool {
+        !self.entries.values().any(|entry| entry.held || entry.can_take_over())
     }
 
     /// Nobody serves: the next generation starts as soon as nothing of the one before is left and its time has come.
     pub(super) fn fill_the_place(&mut self, now: Timestamp) {
-        if self.heir_waits() || self.entries.values().any(Entry::can_take_over) {
+        if !self.place_is_free() {
             return;
         }
         if let Some(request) = self.replacing.take().or_else(|| self.waiting.pop_front()) {

@@ -62,6 +62,10 @@ impl Switch {
                     self.progress(request, step);
                 }
             }
+            // Replaced before it was ready, and the one that replaced it has died: it can serve after all.
+            Phase::Settling | Phase::Draining if self.serving.is_none() => {
+                self.actions.push_back(Action::Switch(generation));
+            }
             // Replaced before it was ready: what is held is held for the next one.
             Phase::Switching | Phase::Settling | Phase::Draining | Phase::Ending => {}
         }
@@ -80,6 +84,7 @@ impl Switch {
         (entry.phase_until, entry.settle_until, entry.deadline, entry.replaced_by) = (None, None, None, None);
         let request = entry.request;
         self.actions.push_back(Action::Serving(generation));
+        (self.restart_at, self.going_back) = (None, false);
         let old = self.serving.replace(generation);
         self.next = self.next.filter(|next| *next != generation);
         if rolled_back {

@@ -159,3 +159,18 @@ fn without_overlap_a_newcomer_that_fails_makes_place_for_the_command_before() {
     assert_eq!(world.machine.serving(), Some(3));
     world.liveness();
 }
+
+/// Found by the long search: it was replaced before it was ready, and is all there is when its successor has died.
+#[test]
+fn one_that_becomes_ready_after_its_successor_has_died_serves() {
+    let mut world = World::new(policy(true, Restart::OnFailure, false, false));
+    for event in [Event::Start, Event::Reload(1), Event::Ready(2), Event::Switched(2), Event::MainExited(2, KILLED)] {
+        world.step(event);
+    }
+    world.step(Event::Ready(1));
+    assert_eq!(world.switching, Some(1));
+    world.step(Event::Switched(1));
+    world.step(Event::TreeGone(2));
+    assert_eq!((world.machine.serving(), world.machine.poll_timeout()), (Some(1), None));
+    world.liveness();
+}

@@ -15,7 +15,7 @@ use crate::timeline::{Entry, What, replay};
 
 /// States that one policy's search visits; a proof visits more.
 fn bound() -> usize {
-    if std::env::var_os("ADIEU_PROVE").is_some() { 400_000 } else { 6_000 }
+    if std::env::var_os("ADIEU_PROVE").is_some() { 100_000 } else { 4_000 }
 }
 
 const CODES: [Outcome; 2] = [Outcome::Exited(0), Outcome::Signaled(Signal::KILL)];
