@@ -224,7 +224,7 @@ impl Supervisor {
         if let Step::Switched(_) = step {
             self.asked.remove(&request);
         }
-        let still_served = self.switch.serving().is_some();
+        let still_served = self.switch.serving().is_some() && !self.switch.is_stopping();
         for client in &mut self.clients {
             let Some((_, wait)) = client.reload.filter(|(id, _)| *id == request) else { continue };
             let reached = match step {

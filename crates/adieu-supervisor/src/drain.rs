@@ -101,6 +101,10 @@ impl Supervisor {
             return;
         }
         let mut sockets = diag::tcp_sockets(&places, &OWED_STATES).unwrap_or_default();
+        if !self.is_still_there(generation) {
+            // What it has lost already is missing here. Its end will be heard of.
+            return;
+        }
         if let Some(own) = self.own_inodes(generation) {
             sockets.retain(|socket| own.contains(&socket.inode));
         }
@@ -133,14 +137,18 @@ impl Supervisor {
                 continue;
             }
             let sockets = diag::look_up(watch.connections.iter().copied()).unwrap_or_default();
+            if !self.is_still_there(watch.generation) {
+                // What it has lost already is missing here. Its end will be heard of.
+                watch.next = clock::now() + SAMPLE_PAUSE;
+                self.owed_watches.extend(self.is_leaving(watch.generation).then_some(watch));
+                continue;
+            }
             let samples: Vec<Sample> = sockets.iter().map(sample).collect();
             watch.ledger.handle_samples(began, &samples);
             if watch.ledger.is_drained() || self.is_parked(&watch) {
                 self.tell_expired(&watch);
                 self.tell(Event::Drained(watch.generation));
-            } else if self.running.get(&watch.generation).is_some_and(|r| r.is_alive())
-                && self.is_leaving(watch.generation)
-            {
+            } else if self.is_leaving(watch.generation) {
                 let now = clock::now();
                 let pause = SAMPLE_PAUSE.max((now - began) * 3);
                 watch.next = watch.ledger.poll_timeout().unwrap_or(now).max(now + pause);
@@ -187,8 +195,9 @@ impl Supervisor {
 
     /// Shows the ledger the connections that processes of `generation` hold now, and no others.
     pub(crate) fn sample_own(&self, generation: Generation, ledger: &mut Ledger) {
-        let Some(own) = self.own_inodes(generation) else { return };
-        let mut sockets = diag::tcp_sockets(&self.places(generation), &OPEN).unwrap_or_default();
+        let places = self.places(generation);
+        let Some(own) = (!places.is_empty()).then(|| self.own_inodes(generation)).flatten() else { return };
+        let mut sockets = diag::tcp_sockets(&places, &OPEN).unwrap_or_default();
         sockets.retain(|socket| own.contains(&socket.inode));
         let own: Vec<Sample> = sockets.iter().map(sample).collect();
         ledger.restrict(own.iter().map(|sample| sample.cookie));

@@ -16,6 +16,7 @@ use crate::supervisor::Supervisor;
 
 /// How often sockets and memory cgroups are looked at without any other reason.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const ESRCH: i32 = 3;
 
 /// Where something is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -239,7 +240,9 @@ impl Supervisor {
 
     fn forward(&mut self, signal: Signal) {
         let target = self.switch.serving().and_then(|serving| self.running.get(&serving));
-        if let Some(Err(error)) = target.map(|running| running.signal_main(signal)) {
+        let failed = target.and_then(|running| running.signal_main(signal).err());
+        // One that has just ended misses nothing.
+        if let Some(error) = failed.filter(|error| error.raw_os_error() != Some(ESRCH)) {
             self.note(format!("cannot forward {signal}: {error}"));
         }
     }

@@ -148,6 +148,8 @@ impl Supervisor {
 
     /// Runs until everything has ended; returns the exit code.
     pub(crate) fn run(&mut self) -> i32 {
+        #[cfg(feature = "pauses")]
+        crate::pause::prepare();
         self.tell(Event::Start);
         loop {
             if let Some(code) = self.exit
@@ -189,6 +191,8 @@ impl Supervisor {
     }
 
     fn perform(&mut self, action: Action) {
+        #[cfg(feature = "pauses")]
+        crate::pause::at("before", action);
         match action {
             Action::Spawn(generation, request) => self.spawn(generation, request),
             Action::Switch(generation) => self.switch_to(generation),
@@ -204,6 +208,8 @@ impl Supervisor {
             Action::Progress(request, step) => self.progress(request, step),
             Action::Exit(code) => self.finish(code),
         }
+        #[cfg(feature = "pauses")]
+        crate::pause::at("after", action);
     }
 
     fn switch_to(&mut self, generation: Generation) {

@@ -4,6 +4,7 @@
 mod crowd;
 mod newcomer;
 mod settling;
+mod steps;
 
 use std::fs;
 use std::process::{Command, Output, Stdio};
