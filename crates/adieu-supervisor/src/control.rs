@@ -1,7 +1,5 @@
 //! The control socket: one JSON line per request, answered when it is done.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -12,7 +10,7 @@ use adieu_core::wire::{self, Reply, Request, Wait};
 use adieu_linux::poll::Readiness;
 use adieu_linux::{clock, connections, process};
 
-use crate::launch::Spec;
+use crate::launch::{Change, Spec};
 use crate::supervisor::Supervisor;
 
 const MOST_CLIENTS: usize = 64;
@@ -126,6 +124,10 @@ impl Supervisor {
             }
             self.serve(at);
         }
+    }
+
+    /// Closes the connections of those that have their answer.
+    pub(crate) fn let_clients_go(&mut self) {
         self.clients.retain(|client| !client.is_over());
     }
 
@@ -167,7 +169,9 @@ impl Supervisor {
             Request::Reload { wait, set, unset, command } => {
                 let id = self.next_request;
                 client.reload = Some((id, wait));
-                self.ask_reload(set, unset, command);
+                let set = set.into_iter().map(|(key, value)| (key, Some(value)));
+                let unset = unset.into_iter().map(|key| (key, None));
+                self.ask_reload(Change { environment: set.chain(unset).collect(), command });
             }
             Request::Stop {} => {
                 client.waits_for_end = true;
@@ -193,21 +197,10 @@ impl Supervisor {
     }
 
     /// A reload, from a client or a signal.
-    pub(crate) fn ask_reload(
-        &mut self,
-        set: BTreeMap<String, String>,
-        unset: Vec<String>,
-        command: Option<Vec<String>>,
-    ) {
+    pub(crate) fn ask_reload(&mut self, change: Change) {
         let id = self.next_request;
         self.next_request += 1;
-        let mut spec = self.spec.clone();
-        spec.environment.extend(set.into_iter().map(|(key, value)| (OsString::from(key), Some(OsString::from(value)))));
-        spec.environment.extend(unset.into_iter().map(|key| (OsString::from(key), None)));
-        if let Some(command) = command.filter(|command| !command.is_empty()) {
-            spec.command = command.into_iter().map(OsString::from).collect();
-        }
-        self.asked.insert(id, spec);
+        self.asked.insert(id, change);
         self.upstream.reloading(clock::now());
         self.tell(Event::Reload(id));
     }
@@ -283,8 +276,9 @@ impl Supervisor {
         (text, running.tail.lines())
     }
 
-    /// What a new generation runs.
+    /// What a new generation runs: the command that is in force now, changed as the reload says.
     pub(crate) fn spec_for(&self, request: Option<switch::Request>) -> Spec {
-        request.and_then(|request| self.asked.get(&request)).unwrap_or(&self.spec).clone()
+        let change = request.and_then(|request| self.asked.get(&request));
+        change.map_or_else(|| self.spec.clone(), |change| self.spec.changed(change))
     }
 }

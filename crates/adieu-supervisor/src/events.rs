@@ -227,7 +227,7 @@ impl Supervisor {
         if asks(received) || asks(signal) {
             self.stop(stop_signal.unwrap_or(signal));
         } else if signal == Signal::HUP && self.reloads_at_hangup() {
-            self.ask_reload(std::collections::BTreeMap::new(), Vec::new(), None);
+            self.ask_reload(crate::launch::Change::default());
         } else if ![Signal::PIPE, Signal::TTIN, Signal::TTOU].contains(&signal) {
             self.forward(signal);
         }

@@ -16,7 +16,7 @@ use crate::control::Client;
 use crate::drain::{OwedWatch, QueueWatch};
 use crate::groups::Groups;
 use crate::hooks::HookRun;
-use crate::launch::Spec;
+use crate::launch::{Change, Spec};
 use crate::log::Log;
 use crate::losses::Looks;
 use crate::options::{Options, Sockets};
@@ -52,7 +52,7 @@ pub(crate) struct Supervisor {
     pub(crate) inherited: crate::passed::Inherited,
     /// The command in force, and those that reloads have asked for.
     pub(crate) spec: Spec,
-    pub(crate) asked: HashMap<switch::Request, Spec>,
+    pub(crate) asked: HashMap<switch::Request, Change>,
     pub(crate) next_request: switch::Request,
     pub(crate) probe: Option<Probe>,
     pub(crate) queue_watches: Vec<QueueWatch>,
@@ -168,6 +168,7 @@ impl Supervisor {
             self.look_at_connections();
             self.look_around();
             self.keep_time();
+            self.let_clients_go();
         }
     }
 

@@ -2,11 +2,14 @@
 //! the middle of others. Whoever is left serves, nobody is refused, and what happened is told.
 
 mod crowd;
+mod meetings;
 mod newcomer;
 mod settling;
 mod steps;
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal};
@@ -158,6 +161,13 @@ impl Service {
 /// The path of the server.
 fn server() -> String {
     format!("{}/tests/it/failures/programs/server.py", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A request that is not answered in the time of a test.
+fn slow_request(service: &Service) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", service.port.number())).expect("it listens");
+    stream.write_all(b"GET /sleep/600000 HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
+    stream
 }
 
 fn kill(pid: Pid, signal: Signal) {

@@ -4,13 +4,12 @@
 //! the victim dies exactly there. Two requests that take longer than the test are with the old generation all the time:
 //! they are what it is owed for.
 
-use std::io::Write;
 use std::net::TcpStream;
 
 use rustix::process::{Pid, Signal};
 
 use super::crowd::{CLIENTS, Crowd, Ends};
-use super::{Service, Told, kill, kill_for_good};
+use super::{Service, Told, kill, kill_for_good, slow_request};
 use crate::init::{state, until};
 
 /// Every action of a good reload from the first generation to the second, in order.
@@ -86,12 +85,6 @@ impl Scenario {
         drop(stuck);
         (service, told, ends)
     }
-}
-
-fn slow_request(service: &Service) -> TcpStream {
-    let mut stream = TcpStream::connect(("127.0.0.1", service.port.number())).expect("it listens");
-    stream.write_all(b"GET /sleep/600000 HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
-    stream
 }
 
 fn is_main_of(pid: Pid, generation: u64) -> bool {
