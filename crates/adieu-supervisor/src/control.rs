@@ -23,6 +23,8 @@ pub(crate) struct Client {
     output: Vec<u8>,
     /// The reload it waits for.
     reload: Option<(switch::Request, Wait)>,
+    /// Its reload has failed and nobody serves: it is answered when the command before does again.
+    failed: Option<(String, Vec<String>)>,
     /// It waits for the end of everything.
     pub(crate) waits_for_end: bool,
     served: bool,
@@ -84,6 +86,7 @@ impl Supervisor {
                 input: Vec::new(),
                 output: Vec::new(),
                 reload: None,
+                failed: None,
                 waits_for_end: false,
                 served: false,
                 closing: false,
@@ -217,12 +220,19 @@ impl Supervisor {
         if let Step::Switched(_) = step {
             self.asked.remove(&request);
         }
-        let still_served = self.switch.serving().is_some() && !self.switch.is_stopping();
+        let stopping = self.switch.is_stopping();
+        let still_served = self.switch.serving().is_some();
         for client in &mut self.clients {
             let Some((_, wait)) = client.reload.filter(|(id, _)| *id == request) else { continue };
             let reached = match step {
+                Step::Failed(_) if !still_served && !stopping => {
+                    client.reload = None;
+                    client.failed = Some((text.clone(), output.clone()));
+                    client.say(&Reply::Progress { step, text: format!("{text}; the command before it comes back") });
+                    continue;
+                }
                 Step::Failed(_) => {
-                    let failed = if still_served { code::RELOAD_FAILED } else { code::FINDING };
+                    let failed = if stopping { code::FINDING } else { code::RELOAD_FAILED };
                     client.done(failed, Some(text.clone()), output.clone());
                     continue;
                 }
@@ -240,6 +250,16 @@ impl Supervisor {
             let failed = format!("reload failed: {text}");
             // The timeline has it already, unless there is more to say.
             if text == failure.text() { self.log.say(clock::now(), &failed) } else { self.note(failed) }
+        }
+    }
+
+    /// Answers those whose reload has failed when nobody served: now the command before does again, or never will.
+    pub(crate) fn answer_failed(&mut self, serves_again: bool) {
+        let code = if serves_again { code::RELOAD_FAILED } else { code::FINDING };
+        for client in &mut self.clients {
+            if let Some((text, output)) = client.failed.take() {
+                client.done(code, Some(text), output);
+            }
         }
     }
 

@@ -26,6 +26,8 @@ pub(crate) struct QueueWatch {
     pub(crate) next: Timestamp,
     /// Handshakes that were under way at the switch.
     handshakes: Vec<Identity>,
+    /// Without overlap nothing has settled before the drain: it begins with the queues.
+    drains: bool,
 }
 
 /// Waiting until no connection is owed an answer.
@@ -66,10 +68,10 @@ impl Supervisor {
         places
     }
 
-    pub(crate) fn watch_queues(&mut self, generation: Generation) {
+    pub(crate) fn watch_queues(&mut self, generation: Generation, drains: bool) {
         let handshakes = diag::tcp_sockets(&self.places(generation), &[state::SYN_RECV]).unwrap_or_default();
         let handshakes = handshakes.iter().map(|socket| socket.identity).collect();
-        self.queue_watches.push(QueueWatch { generation, next: clock::now(), handshakes });
+        self.queue_watches.push(QueueWatch { generation, next: clock::now(), handshakes, drains });
     }
 
     pub(crate) fn advance_queue_watches(&mut self) {
@@ -84,7 +86,11 @@ impl Supervisor {
             watch.handshakes.extend(open.iter().map(|socket| socket.identity));
             // In this order: a handshake that has just ended is in the queue by now.
             if watch.handshakes.is_empty() && self.groups.waiting(watch.generation) == 0 {
-                self.tell(Event::QueuesEmpty(watch.generation));
+                if watch.drains {
+                    self.list_owed(watch.generation);
+                } else {
+                    self.tell(Event::QueuesEmpty(watch.generation));
+                }
             } else if self.running.contains_key(&watch.generation) {
                 watch.next = now + QUEUE_EVERY;
                 self.queue_watches.push(watch);
@@ -92,9 +98,17 @@ impl Supervisor {
         }
     }
 
+    pub(crate) fn watch_owed(&mut self, generation: Generation) {
+        if self.options.overlap {
+            self.list_owed(generation);
+        } else {
+            self.watch_queues(generation, true);
+        }
+    }
+
     /// The connections of a generation are those whose sockets its processes hold: its queues are empty by now, so what nobody
     /// holds waits in another generation's queue.
-    pub(crate) fn watch_owed(&mut self, generation: Generation) {
+    fn list_owed(&mut self, generation: Generation) {
         let places = self.places(generation);
         if places.is_empty() {
             self.tell(Event::Drained(generation));
@@ -196,8 +210,11 @@ impl Supervisor {
     /// Shows the ledger the connections that processes of `generation` hold now, and no others.
     pub(crate) fn sample_own(&self, generation: Generation, ledger: &mut Ledger) {
         let places = self.places(generation);
-        let Some(own) = (!places.is_empty()).then(|| self.own_inodes(generation)).flatten() else { return };
+        if places.is_empty() {
+            return;
+        }
         let mut sockets = diag::tcp_sockets(&places, &OPEN).unwrap_or_default();
+        let Some(own) = self.own_inodes(generation) else { return };
         sockets.retain(|socket| own.contains(&socket.inode));
         let own: Vec<Sample> = sockets.iter().map(sample).collect();
         ledger.restrict(own.iter().map(|sample| sample.cookie));

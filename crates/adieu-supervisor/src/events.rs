@@ -136,6 +136,7 @@ impl Supervisor {
         let probe = self.probe.as_ref().map(|probe| probe.next);
         let lots = self.lots.iter().map(|lot| lot.next);
         let carries = (!self.lingering.is_empty() || !self.carries.is_empty()).then(|| now + Duration::from_millis(20));
+        let unserved = self.unserved_until.filter(|_| self.groups.of(crate::groups::HELD).next().is_some());
         let look = self.needs_looks().then_some(self.next_look);
         let next = self
             .switch
@@ -148,6 +149,7 @@ impl Supervisor {
             .chain(carries)
             .chain(probe)
             .chain(self.looks.next())
+            .chain(unserved)
             .chain(look)
             .min();
         // Rounded up to a millisecond: waking just before the moment would only turn the loop.

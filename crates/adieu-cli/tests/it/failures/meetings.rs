@@ -42,7 +42,7 @@ fn a_reload_that_waits_builds_on_the_one_before_it() {
 /// A failed reload in front does not take those behind it along.
 #[test]
 fn a_reload_that_waits_for_one_that_fails() {
-    let service = Service::start(&["--ready-timeout", "500ms"]);
+    let service = Service::start(&["--ready-timeout", "2s"]);
     let first = service.begin_reload(&["--env", "FAULT=never"]);
     until("the first is under way", || service.generation(2).is_some());
     let second = service.begin_reload(&["--env", "B=2"]);

@@ -1,11 +1,15 @@
 //! What goes wrong around a switch: newcomers that fail, processes that are killed at any step of it, stops and reloads in
 //! the middle of others. Whoever is left serves, nobody is refused, and what happened is told.
 
+mod alone;
+mod command;
+mod crashes;
 mod crowd;
 mod meetings;
 mod newcomer;
 mod settling;
 mod steps;
+mod watched;
 
 use std::fs;
 use std::io::Write;
@@ -30,7 +34,7 @@ struct Service {
 }
 
 impl Service {
-    /// Starts it with [`QUICK`] and these options (which win), and waits until it answers.
+    /// Starts it with [`QUICK`] and these options (which win, and may bring another program), and waits until it answers.
     fn start(options: &[&str]) -> Self {
         Self::start_in(&[], options)
     }
@@ -55,7 +59,8 @@ impl Service {
         let usual = QUICK.chunks(2).filter(|pair| !options.contains(&pair[0])).flatten().copied().collect::<Vec<_>>();
         let front = [&["env"][..], environment, &[&at, ADIEU, "run", "--name", "s"]].concat();
         let program = server();
-        let words = [&front[..], &usual, options, &["--", PYTHON, &program]].concat();
+        let program: &[&str] = if options.contains(&"--") { &[] } else { &["--", PYTHON, &program] };
+        let words = [&front[..], &usual, options, program].concat();
         let init = scene.start("adieu", &words);
         Self { init, port, scene }
     }
