@@ -157,7 +157,11 @@ impl Supervisor {
                 self.owed_watches.extend(self.is_leaving(watch.generation).then_some(watch));
                 continue;
             }
-            let samples: Vec<Sample> = sockets.iter().map(sample).collect();
+            let mut samples: Vec<Sample> = sockets.iter().map(sample).collect();
+            if let Some(lot) = self.lots.iter_mut().find(|lot| lot.generation == watch.generation) {
+                let worked_on = lot.worked_on();
+                samples.iter_mut().for_each(|sample| sample.worked_on = worked_on.contains(&sample.cookie));
+            }
             watch.ledger.handle_samples(began, &samples);
             if watch.ledger.is_drained() || self.is_parked(&watch) {
                 self.tell_expired(&watch);
@@ -241,5 +245,6 @@ fn sample(socket: &diag::Socket) -> Sample {
         segs_in: info.segments_in,
         segs_out: info.segments_out,
         has_owner: socket.inode != 0,
+        worked_on: false,
     }
 }

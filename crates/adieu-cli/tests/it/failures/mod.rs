@@ -5,6 +5,7 @@ mod alone;
 mod command;
 mod crashes;
 mod crowd;
+mod draining;
 mod meetings;
 mod newcomer;
 mod settling;
