@@ -49,11 +49,11 @@ pub(crate) struct RunArgs {
     /// When a generation is ready: auto, notify, http://IP:PORT/.., tcp:IP:PORT, exec:CMD
     #[arg(long, env = "ADIEU_READY", value_name = "HOW", default_value = "auto")]
     ready: ReadyWhen,
-    /// A new generation must be ready after so long
+    /// A new generation must be ready after so long; where nobody serves meanwhile, clients wait twice as long at most
     #[arg(long, env = "ADIEU_READY_TIMEOUT", value_name = "D", default_value = "60s", value_parser = duration::parse)]
     ready_timeout: Duration,
     /// Whether the old and the new generation may run at once
-    #[arg(long, env = "ADIEU_OVERLAP", value_name = "yes|no", default_value = "yes", value_parser = parse_yes)]
+    #[arg(long, env = "ADIEU_OVERLAP", value_name = "yes|no", default_value = "yes", value_parser = parse_yes, action = clap::ArgAction::Set)]
     overlap: bool,
     /// Run before the stop signal, within the grace
     #[arg(long, env = "ADIEU_PRE_STOP", value_name = "CMD|URL")]

@@ -9,6 +9,7 @@
 //! | not in the sample; closed by the program, all acknowledged | gone |
 //! | in its handshake, or not accepted yet | owed |
 //! | unread bytes, or unsent or unacknowledged ones | owed |
+//! | known to be worked on by a thread of its own | owed |
 //! | received later than it sent, or received and never sent | owed |
 //! | nothing received, younger than `first_request` | owed |
 //! | nothing received, older; received and sent at the same time | unknown, quiet after `unknown_quiet` |
@@ -19,7 +20,8 @@
 //!
 //! **This is a heuristic.** For plain HTTP/1, one request and its answer at a time, it loses nothing, unless an answer takes
 //! longer than `drain_quiet` to begin. It can't see what is said inside a connection:
-//! - an answer that pauses for longer than `quiet` (server-sent events, long computations between two chunks) looks ended;
+//! - an answer that pauses for longer than `quiet` (server-sent events, long computations between two chunks) looks ended,
+//!   and so do pipelined requests between two answers, unless the program has a thread for each connection;
 //! - a request that comes within the same clock tick as the answer before it looks answered after `unknown_quiet`, if no
 //!   sample fell between the two (the kernel's resolution is a jiffy, 1 to 10 ms);
 //! - HTTP/2, WebSocket and TLS send frames that are no answers;
@@ -261,7 +263,7 @@ impl Record {
             State::ClosedByProgram if sample.unsent_or_unacked > 0 => Debt::Open,
             State::ClosedByProgram | State::NoConnection => Debt::Over,
             State::Handshake => Debt::Open,
-            State::Open if in_transit || !sample.has_owner => Debt::Open,
+            State::Open if in_transit || !sample.has_owner || sample.worked_on => Debt::Open,
             State::Open if sample.bytes_received == 0 => {
                 // The kernel counts the time without data from the end of the handshake.
                 let age = Duration::from_millis(u64::from(sample.last_data_recv_ms));

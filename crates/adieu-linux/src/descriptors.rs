@@ -1,6 +1,5 @@
 //! What descriptors another process has: `/proc/PID/fd` and `/proc/PID/fdinfo` (proc(5)), and closing our own in bulk.
 
-use std::collections::HashMap;
 use std::ffi::{CString, OsStr};
 use std::fs;
 use std::io;
@@ -126,56 +125,4 @@ pub fn take(fd: i32) -> io::Result<OwnedFd> {
     taken.push(fd);
     // SAFETY: open (checked above), inherited, and handed out only once.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-/// The threads of a process that wait in a read of one descriptor, which nothing else wakes them from, by descriptor.
-/// (`/proc/PID/task/TID/syscall`, proc(5).)
-///
-/// # Errors
-/// ENOENT when there is no such process. Threads that may not be looked at are left out.
-pub fn waiting_readers(pid: i32) -> io::Result<HashMap<i32, i32>> {
-    let mut readers = HashMap::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
-        let tid = entry.file_name().to_str().and_then(|name| name.parse().ok());
-        if let Some((tid, fd)) = tid.and_then(|tid| Some((tid, waits_to_read(pid, tid)?))) {
-            readers.insert(fd, tid);
-        }
-    }
-    Ok(readers)
-}
-
-/// The descriptor that a thread waits to read from.
-#[must_use]
-pub fn waits_to_read(pid: i32, tid: i32) -> Option<i32> {
-    let line = fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).ok()?;
-    let mut words = line.split_ascii_whitespace();
-    let call: i64 = words.next()?.parse().ok()?;
-    let fd = i64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
-    let reads = [libc::SYS_read, libc::SYS_readv, libc::SYS_recvfrom, libc::SYS_recvmsg];
-    reads.contains(&call).then(|| i32::try_from(fd).ok()).flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::io::{Read, Write};
-    use std::os::fd::AsRawFd;
-
-    #[test]
-    fn a_thread_that_waits_in_a_read_is_found_until_it_has_read() {
-        let (mut ours, mut theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
-        let (fd, pid) = (theirs.as_raw_fd(), crate::process::own_pid());
-        let reader = std::thread::spawn(move || theirs.read_exact(&mut [0; 1]));
-        let tid = loop {
-            if let Some(tid) = waiting_readers(pid).expect("our own threads").get(&fd) {
-                break *tid;
-            }
-            std::thread::yield_now();
-        };
-        assert_ne!(tid, pid);
-        assert_eq!(waits_to_read(pid, tid), Some(fd));
-        ours.write_all(b"x").expect("it reads");
-        reader.join().expect("no panic").expect("it has read");
-        assert_eq!(waits_to_read(pid, tid), None);
-        assert!(!waiting_readers(pid).expect("our own threads").contains_key(&fd));
-    }
 }

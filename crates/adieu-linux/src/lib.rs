@@ -19,6 +19,7 @@ pub mod sockets;
 pub mod spawn;
 pub mod tty;
 pub mod wait;
+pub mod waiting;
 
 use std::io;
 

@@ -32,9 +32,14 @@ pub struct Stat {
     pub pgrp: i32,
     /// Session.
     pub session: i32,
+    /// It is on its way out (PF_EXITING): its descriptors may be closed already, its parent may not have heard of it yet.
+    pub exiting: bool,
     /// Start time in clock ticks since boot: with the pid it names one process for ever.
     pub start_time: u64,
 }
+
+/// `include/linux/sched.h`; the same since Linux 2.0.
+const PF_EXITING: u64 = 4;
 
 /// Reads and parses `/proc/PID/stat`.
 ///
@@ -62,6 +67,7 @@ pub fn parse_stat(line: &[u8]) -> Option<Stat> {
         ppid: fields.get(1)?.parse().ok()?,
         pgrp: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
+        exiting: fields.get(6)?.parse::<u64>().ok()? & PF_EXITING != 0,
         start_time: fields.get(19)?.parse().ok()?,
     })
 }

@@ -314,6 +314,7 @@ impl Supervisor {
             running.waiting_listens.clear();
         }
         let losses = self.count_losses(generation);
+        self.owed_watches.retain(|watch| watch.generation != generation);
         self.tell(Event::MainExited(generation, outcome));
         self.tell_losses(generation, &losses);
     }

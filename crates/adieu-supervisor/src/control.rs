@@ -1,7 +1,5 @@
 //! The control socket: one JSON line per request, answered when it is done.
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -12,7 +10,7 @@ use adieu_core::wire::{self, Reply, Request, Wait};
 use adieu_linux::poll::Readiness;
 use adieu_linux::{clock, connections, process};
 
-use crate::launch::Spec;
+use crate::launch::{Change, Spec};
 use crate::supervisor::Supervisor;
 
 const MOST_CLIENTS: usize = 64;
@@ -25,6 +23,8 @@ pub(crate) struct Client {
     output: Vec<u8>,
     /// The reload it waits for.
     reload: Option<(switch::Request, Wait)>,
+    /// Its reload has failed and nobody serves: it is answered when the command before does again.
+    failed: Option<(String, Vec<String>)>,
     /// It waits for the end of everything.
     pub(crate) waits_for_end: bool,
     served: bool,
@@ -86,6 +86,7 @@ impl Supervisor {
                 input: Vec::new(),
                 output: Vec::new(),
                 reload: None,
+                failed: None,
                 waits_for_end: false,
                 served: false,
                 closing: false,
@@ -126,6 +127,10 @@ impl Supervisor {
             }
             self.serve(at);
         }
+    }
+
+    /// Closes the connections of those that have their answer.
+    pub(crate) fn let_clients_go(&mut self) {
         self.clients.retain(|client| !client.is_over());
     }
 
@@ -167,7 +172,9 @@ impl Supervisor {
             Request::Reload { wait, set, unset, command } => {
                 let id = self.next_request;
                 client.reload = Some((id, wait));
-                self.ask_reload(set, unset, command);
+                let set = set.into_iter().map(|(key, value)| (key, Some(value)));
+                let unset = unset.into_iter().map(|key| (key, None));
+                self.ask_reload(Change { environment: set.chain(unset).collect(), command });
             }
             Request::Stop {} => {
                 client.waits_for_end = true;
@@ -193,21 +200,10 @@ impl Supervisor {
     }
 
     /// A reload, from a client or a signal.
-    pub(crate) fn ask_reload(
-        &mut self,
-        set: BTreeMap<String, String>,
-        unset: Vec<String>,
-        command: Option<Vec<String>>,
-    ) {
+    pub(crate) fn ask_reload(&mut self, change: Change) {
         let id = self.next_request;
         self.next_request += 1;
-        let mut spec = self.spec.clone();
-        spec.environment.extend(set.into_iter().map(|(key, value)| (OsString::from(key), Some(OsString::from(value)))));
-        spec.environment.extend(unset.into_iter().map(|key| (OsString::from(key), None)));
-        if let Some(command) = command.filter(|command| !command.is_empty()) {
-            spec.command = command.into_iter().map(OsString::from).collect();
-        }
-        self.asked.insert(id, spec);
+        self.asked.insert(id, change);
         self.upstream.reloading(clock::now());
         self.tell(Event::Reload(id));
     }
@@ -224,12 +220,19 @@ impl Supervisor {
         if let Step::Switched(_) = step {
             self.asked.remove(&request);
         }
+        let stopping = self.switch.is_stopping();
         let still_served = self.switch.serving().is_some();
         for client in &mut self.clients {
             let Some((_, wait)) = client.reload.filter(|(id, _)| *id == request) else { continue };
             let reached = match step {
+                Step::Failed(_) if !still_served && !stopping => {
+                    client.reload = None;
+                    client.failed = Some((text.clone(), output.clone()));
+                    client.say(&Reply::Progress { step, text: format!("{text}; the command before it comes back") });
+                    continue;
+                }
                 Step::Failed(_) => {
-                    let failed = if still_served { code::RELOAD_FAILED } else { code::FINDING };
+                    let failed = if stopping { code::FINDING } else { code::RELOAD_FAILED };
                     client.done(failed, Some(text.clone()), output.clone());
                     continue;
                 }
@@ -247,6 +250,16 @@ impl Supervisor {
             let failed = format!("reload failed: {text}");
             // The timeline has it already, unless there is more to say.
             if text == failure.text() { self.log.say(clock::now(), &failed) } else { self.note(failed) }
+        }
+    }
+
+    /// Answers those whose reload has failed when nobody served: now the command before does again, or never will.
+    pub(crate) fn answer_failed(&mut self, serves_again: bool) {
+        let code = if serves_again { code::RELOAD_FAILED } else { code::FINDING };
+        for client in &mut self.clients {
+            if let Some((text, output)) = client.failed.take() {
+                client.done(code, Some(text), output);
+            }
         }
     }
 
@@ -283,8 +296,9 @@ impl Supervisor {
         (text, running.tail.lines())
     }
 
-    /// What a new generation runs.
+    /// What a new generation runs: the command that is in force now, changed as the reload says.
     pub(crate) fn spec_for(&self, request: Option<switch::Request>) -> Spec {
-        request.and_then(|request| self.asked.get(&request)).unwrap_or(&self.spec).clone()
+        let change = request.and_then(|request| self.asked.get(&request));
+        change.map_or_else(|| self.spec.clone(), |change| self.spec.changed(change))
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct QueueWatch {
     pub(crate) next: Timestamp,
     /// Handshakes that were under way at the switch.
     handshakes: Vec<Identity>,
+    /// Without overlap nothing has settled before the drain: it begins with the queues.
+    drains: bool,
 }
 
 /// Waiting until no connection is owed an answer.
@@ -66,10 +68,10 @@ impl Supervisor {
         places
     }
 
-    pub(crate) fn watch_queues(&mut self, generation: Generation) {
+    pub(crate) fn watch_queues(&mut self, generation: Generation, drains: bool) {
         let handshakes = diag::tcp_sockets(&self.places(generation), &[state::SYN_RECV]).unwrap_or_default();
         let handshakes = handshakes.iter().map(|socket| socket.identity).collect();
-        self.queue_watches.push(QueueWatch { generation, next: clock::now(), handshakes });
+        self.queue_watches.push(QueueWatch { generation, next: clock::now(), handshakes, drains });
     }
 
     pub(crate) fn advance_queue_watches(&mut self) {
@@ -84,7 +86,11 @@ impl Supervisor {
             watch.handshakes.extend(open.iter().map(|socket| socket.identity));
             // In this order: a handshake that has just ended is in the queue by now.
             if watch.handshakes.is_empty() && self.groups.waiting(watch.generation) == 0 {
-                self.tell(Event::QueuesEmpty(watch.generation));
+                if watch.drains {
+                    self.list_owed(watch.generation);
+                } else {
+                    self.tell(Event::QueuesEmpty(watch.generation));
+                }
             } else if self.running.contains_key(&watch.generation) {
                 watch.next = now + QUEUE_EVERY;
                 self.queue_watches.push(watch);
@@ -92,15 +98,27 @@ impl Supervisor {
         }
     }
 
+    pub(crate) fn watch_owed(&mut self, generation: Generation) {
+        if self.options.overlap {
+            self.list_owed(generation);
+        } else {
+            self.watch_queues(generation, true);
+        }
+    }
+
     /// The connections of a generation are those whose sockets its processes hold: its queues are empty by now, so what nobody
     /// holds waits in another generation's queue.
-    pub(crate) fn watch_owed(&mut self, generation: Generation) {
+    fn list_owed(&mut self, generation: Generation) {
         let places = self.places(generation);
         if places.is_empty() {
             self.tell(Event::Drained(generation));
             return;
         }
         let mut sockets = diag::tcp_sockets(&places, &OWED_STATES).unwrap_or_default();
+        if !self.is_still_there(generation) {
+            // What it has lost already is missing here. Its end will be heard of.
+            return;
+        }
         if let Some(own) = self.own_inodes(generation) {
             sockets.retain(|socket| own.contains(&socket.inode));
         }
@@ -133,14 +151,22 @@ impl Supervisor {
                 continue;
             }
             let sockets = diag::look_up(watch.connections.iter().copied()).unwrap_or_default();
-            let samples: Vec<Sample> = sockets.iter().map(sample).collect();
+            if !self.is_still_there(watch.generation) {
+                // What it has lost already is missing here. Its end will be heard of.
+                watch.next = clock::now() + SAMPLE_PAUSE;
+                self.owed_watches.extend(self.is_leaving(watch.generation).then_some(watch));
+                continue;
+            }
+            let mut samples: Vec<Sample> = sockets.iter().map(sample).collect();
+            if let Some(lot) = self.lots.iter_mut().find(|lot| lot.generation == watch.generation) {
+                let worked_on = lot.worked_on();
+                samples.iter_mut().for_each(|sample| sample.worked_on = worked_on.contains(&sample.cookie));
+            }
             watch.ledger.handle_samples(began, &samples);
             if watch.ledger.is_drained() || self.is_parked(&watch) {
                 self.tell_expired(&watch);
                 self.tell(Event::Drained(watch.generation));
-            } else if self.running.get(&watch.generation).is_some_and(|r| r.is_alive())
-                && self.is_leaving(watch.generation)
-            {
+            } else if self.is_leaving(watch.generation) {
                 let now = clock::now();
                 let pause = SAMPLE_PAUSE.max((now - began) * 3);
                 watch.next = watch.ledger.poll_timeout().unwrap_or(now).max(now + pause);
@@ -187,8 +213,12 @@ impl Supervisor {
 
     /// Shows the ledger the connections that processes of `generation` hold now, and no others.
     pub(crate) fn sample_own(&self, generation: Generation, ledger: &mut Ledger) {
+        let places = self.places(generation);
+        if places.is_empty() {
+            return;
+        }
+        let mut sockets = diag::tcp_sockets(&places, &OPEN).unwrap_or_default();
         let Some(own) = self.own_inodes(generation) else { return };
-        let mut sockets = diag::tcp_sockets(&self.places(generation), &OPEN).unwrap_or_default();
         sockets.retain(|socket| own.contains(&socket.inode));
         let own: Vec<Sample> = sockets.iter().map(sample).collect();
         ledger.restrict(own.iter().map(|sample| sample.cookie));
@@ -215,5 +245,6 @@ fn sample(socket: &diag::Socket) -> Sample {
         segs_in: info.segments_in,
         segs_out: info.segments_out,
         has_owner: socket.inode != 0,
+        worked_on: false,
     }
 }

@@ -16,6 +16,7 @@ use crate::supervisor::Supervisor;
 
 /// How often sockets and memory cgroups are looked at without any other reason.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+const ESRCH: i32 = 3;
 
 /// Where something is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,6 +136,7 @@ impl Supervisor {
         let probe = self.probe.as_ref().map(|probe| probe.next);
         let lots = self.lots.iter().map(|lot| lot.next);
         let carries = (!self.lingering.is_empty() || !self.carries.is_empty()).then(|| now + Duration::from_millis(20));
+        let unserved = self.unserved_until.filter(|_| self.groups.of(crate::groups::HELD).next().is_some());
         let look = self.needs_looks().then_some(self.next_look);
         let next = self
             .switch
@@ -147,6 +149,7 @@ impl Supervisor {
             .chain(carries)
             .chain(probe)
             .chain(self.looks.next())
+            .chain(unserved)
             .chain(look)
             .min();
         // Rounded up to a millisecond: waking just before the moment would only turn the loop.
@@ -226,7 +229,7 @@ impl Supervisor {
         if asks(received) || asks(signal) {
             self.stop(stop_signal.unwrap_or(signal));
         } else if signal == Signal::HUP && self.reloads_at_hangup() {
-            self.ask_reload(std::collections::BTreeMap::new(), Vec::new(), None);
+            self.ask_reload(crate::launch::Change::default());
         } else if ![Signal::PIPE, Signal::TTIN, Signal::TTOU].contains(&signal) {
             self.forward(signal);
         }
@@ -239,7 +242,9 @@ impl Supervisor {
 
     fn forward(&mut self, signal: Signal) {
         let target = self.switch.serving().and_then(|serving| self.running.get(&serving));
-        if let Some(Err(error)) = target.map(|running| running.signal_main(signal)) {
+        let failed = target.and_then(|running| running.signal_main(signal).err());
+        // One that has just ended misses nothing.
+        if let Some(error) = failed.filter(|error| error.raw_os_error() != Some(ESRCH)) {
             self.note(format!("cannot forward {signal}: {error}"));
         }
     }

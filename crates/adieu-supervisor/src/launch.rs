@@ -16,6 +16,27 @@ pub(crate) struct Spec {
     pub(crate) environment: BTreeMap<OsString, Option<OsString>>,
 }
 
+/// What a reload asks to be different.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Change {
+    /// Variables to set or, with `None`, to remove; the last one of a name counts.
+    pub(crate) environment: Vec<(String, Option<String>)>,
+    /// The same command as before unless there is one here.
+    pub(crate) command: Option<Vec<String>>,
+}
+
+impl Spec {
+    pub(crate) fn changed(&self, change: &Change) -> Self {
+        let mut spec = self.clone();
+        let entries = change.environment.iter().cloned();
+        spec.environment.extend(entries.map(|(key, value)| (OsString::from(key), value.map(OsString::from))));
+        if let Some(command) = change.command.as_ref().filter(|command| !command.is_empty()) {
+            spec.command = command.iter().map(OsString::from).collect();
+        }
+        spec
+    }
+}
+
 /// A command that cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum LaunchError {

@@ -20,6 +20,8 @@ mod losses;
 pub mod options;
 mod park;
 mod passed;
+#[cfg(feature = "pauses")]
+mod pause;
 mod place;
 mod ready;
 mod relay;

@@ -1,7 +1,7 @@
 //! What a generation that died unasked took with it: connections that were owed an answer, and what waited in its queues.
 //!
-//! The kernel closes the connections of a process before anybody hears of its end. So while more than one generation lives,
-//! the connections of each are looked at now and then, and at a death the last look is what is told.
+//! The kernel closes the connections of a process before anybody hears of its end. So the connections of all generations are
+//! looked at: often while more than one lives, hardly ever while one serves alone. At a death the last look is what is told.
 
 use std::collections::{BTreeMap, HashSet};
 use std::os::fd::AsFd;
@@ -14,11 +14,15 @@ use adieu_core::wire::ConnectionCounts;
 use adieu_linux::{clock, diag, sockets};
 
 use crate::drain::OPEN;
+use crate::options::Sockets;
 use crate::supervisor::Supervisor;
 
 /// Looking takes at most one part in so many of the time.
 const SHARE: u32 = 10;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// The same while one generation serves alone.
+const SHARE_ALONE: u32 = 1000;
+const ALONE: Duration = Duration::from_secs(1);
 
 /// The connections of living generations at the last look.
 #[derive(Debug, Default)]
@@ -45,37 +49,44 @@ pub(crate) struct Losses {
 }
 
 impl Supervisor {
-    /// Looks at the connections of all that live, if it is time to and a switch is under way.
+    /// Looks at the connections of all that live, if it is time to.
     pub(crate) fn look_at_connections(&mut self) {
-        let living: Vec<Generation> =
-            self.running.values().filter(|running| running.is_alive()).map(|running| running.generation).collect();
-        if living.len() < 2 {
+        // A newcomer that starts is not kept waiting for answers to its socket calls.
+        let wanted = self.options.sockets != Sockets::Off && self.switch.starting().is_none();
+        if !wanted {
             self.looks.next = None;
-            self.looks.ledgers.clear();
-            return;
-        }
-        if self.looks.next.is_none_or(|next| clock::now() >= next) {
-            self.look_at(&living);
+        } else if self.looks.next.is_none_or(|next| clock::now() >= next) {
+            self.look_now();
         }
     }
 
-    /// Looks at the connections of these generations now.
-    fn look_at(&mut self, living: &[Generation]) {
+    fn look_now(&mut self) {
+        let living: Vec<Generation> =
+            self.running.values().filter(|running| running.is_alive()).map(|running| running.generation).collect();
         let now = clock::now();
         let mut ledgers = std::mem::take(&mut self.looks.ledgers);
         ledgers.retain(|generation, _| living.contains(generation));
-        for generation in living {
-            let ledger = ledgers.entry(*generation).or_insert_with(|| self.new_ledger());
-            self.sample_own(*generation, ledger);
+        for generation in &living {
+            let mut ledger = ledgers.get(generation).cloned().unwrap_or_else(|| self.new_ledger());
+            self.sample_own(*generation, &mut ledger);
+            // What a dying one has lost already would be missing.
+            if self.is_still_there(*generation) {
+                ledgers.insert(*generation, ledger);
+            }
         }
         let cost = clock::now() - now;
-        self.looks = Looks { ledgers, at: now, next: Some(now + LOOK_EVERY.max(cost * SHARE)) };
+        let pause = if living.len() < 2 { ALONE.max(cost * SHARE_ALONE) } else { LOOK_EVERY.max(cost * SHARE) };
+        self.looks = Looks { ledgers, at: now, next: Some(now + pause) };
+    }
+
+    /// As [`Running::is_still_there`](crate::running::Running::is_still_there).
+    pub(crate) fn is_still_there(&self, generation: Generation) -> bool {
+        self.running.get(&generation).is_some_and(crate::running::Running::is_still_there)
     }
 
     /// Connections of every generation by class as they are now, for the status.
     pub(crate) fn count_connections(&mut self) -> BTreeMap<Generation, ConnectionCounts> {
-        let all: Vec<Generation> = self.running.keys().copied().collect();
-        self.look_at(&all);
+        self.look_now();
         let counts = |ledger: &Ledger| {
             let Counts { owed, unknown, quiet, expired, .. } = ledger.counts();
             ConnectionCounts { owed, unknown, quiet, expired }

@@ -16,6 +16,7 @@ use adieu_core::park::{Action, Found, Parked, Parking, Seen};
 use adieu_core::switch::{Generation, Phase};
 use adieu_linux::diag::{self, state};
 use adieu_linux::pidfd::Pidfd;
+use adieu_linux::waiting::{self, Waiting};
 use adieu_linux::{clock, connections, descriptors, sockets};
 
 use crate::carry::{Carry, Lingering};
@@ -44,8 +45,8 @@ pub(crate) struct Lot {
     most: usize,
     /// Those whose answers are held back by us, and not by their program.
     corked: HashSet<u64>,
-    /// Since the last look: the threads that wait to read, by process; looked for when first needed.
-    readers: HashMap<i32, HashMap<i32, i32>>,
+    /// Since the last look: what the threads of each process wait for; looked for when first needed.
+    waiting: HashMap<i32, Waiting>,
     ended: Option<bool>,
     gone_since: Option<Timestamp>,
     taken: u64,
@@ -76,7 +77,7 @@ impl Lot {
     }
 
     fn look(&mut self) -> Vec<Seen> {
-        self.readers.clear();
+        self.waiting.clear();
         let cookies: Vec<u64> = self.places.keys().copied().collect();
         let mut all = Vec::with_capacity(cookies.len());
         for cookie in cookies {
@@ -189,9 +190,22 @@ impl Lot {
             return true;
         }
         let process = place.process;
-        let found = || descriptors::waiting_readers(process).unwrap_or_default();
-        let tid = self.readers.entry(process).or_insert_with(found).get(&place.fd);
-        tid.is_some_and(|tid| descriptors::waits_to_read(process, *tid) == Some(place.fd))
+        let found = || waiting::waiting(process).unwrap_or_default();
+        let tid = self.waiting.entry(process).or_insert_with(found).readers.get(&place.fd);
+        tid.is_some_and(|tid| waiting::reads_from(process, *tid) == Some(place.fd))
+    }
+
+    /// The connections that some thread works on: they are read without O_NONBLOCK, and nobody waits for more from them.
+    pub(crate) fn worked_on(&mut self) -> HashSet<u64> {
+        let mut processes: HashMap<i32, Option<Waiting>> = HashMap::new();
+        let mut busy = HashSet::new();
+        for (cookie, Place { process, fd, .. }) in self.places.clone() {
+            if self.with(cookie, sockets::is_nonblocking) == Some(false) {
+                let waiting = processes.entry(process).or_insert_with(|| waiting::waiting(process).ok());
+                busy.extend(waiting.as_ref().is_some_and(|waiting| !waiting.may_be_for(fd)).then_some(cookie));
+            }
+        }
+        busy
     }
 
     fn give_back(&mut self, cookie: u64) {
@@ -266,7 +280,7 @@ impl Supervisor {
             held: HashMap::new(),
             most: MOST_PARKED.min(descriptors::limit() / 2),
             corked: HashSet::new(),
-            readers: HashMap::new(),
+            waiting: HashMap::new(),
             ended: None,
             gone_since: None,
             taken: 0,

@@ -70,6 +70,11 @@ impl Running {
         self.outcome.is_none() && self.main != 0
     }
 
+    /// Whether it lives and is not on its way out, as the kernel has it now: we may not have heard yet.
+    pub(crate) fn is_still_there(&self) -> bool {
+        self.is_alive() && process::stat(self.main).is_ok_and(|stat| !stat.exiting && stat.state != 'Z')
+    }
+
     /// Sends `signal` to the main process; a stopped one is continued, or it would never see it.
     pub(crate) fn signal_main(&self, signal: Signal) -> std::io::Result<()> {
         let Some(main) = &self.pidfd else {

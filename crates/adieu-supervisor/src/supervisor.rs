@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
-use adieu_core::Timestamp;
 use adieu_core::outcome::{Cause, Outcome};
 use adieu_core::signal::Signal;
 use adieu_core::switch::{self, Action, Event, Generation, Phase, Switch};
 use adieu_core::timeline::{Timeline, What};
+use adieu_core::{Timestamp, duration};
 use adieu_linux::signals::SignalFd;
 use adieu_linux::{clock, process};
 
@@ -16,7 +16,7 @@ use crate::control::Client;
 use crate::drain::{OwedWatch, QueueWatch};
 use crate::groups::Groups;
 use crate::hooks::HookRun;
-use crate::launch::Spec;
+use crate::launch::{Change, Spec};
 use crate::log::Log;
 use crate::losses::Looks;
 use crate::options::{Options, Sockets};
@@ -52,7 +52,7 @@ pub(crate) struct Supervisor {
     pub(crate) inherited: crate::passed::Inherited,
     /// The command in force, and those that reloads have asked for.
     pub(crate) spec: Spec,
-    pub(crate) asked: HashMap<switch::Request, Spec>,
+    pub(crate) asked: HashMap<switch::Request, Change>,
     pub(crate) next_request: switch::Request,
     pub(crate) probe: Option<Probe>,
     pub(crate) queue_watches: Vec<QueueWatch>,
@@ -79,6 +79,8 @@ pub(crate) struct Supervisor {
     /// We had no children at all when we last reaped, and have started none since.
     pub(crate) childless: bool,
     pub(crate) next_look: Timestamp,
+    /// While nobody serves: how long clients wait for it.
+    pub(crate) unserved_until: Option<Timestamp>,
 }
 
 impl Supervisor {
@@ -142,12 +144,15 @@ impl Supervisor {
             exit: None,
             childless: false,
             next_look: now,
+            unserved_until: None,
             options,
         }
     }
 
     /// Runs until everything has ended; returns the exit code.
     pub(crate) fn run(&mut self) -> i32 {
+        #[cfg(feature = "pauses")]
+        crate::pause::prepare();
         self.tell(Event::Start);
         loop {
             if let Some(code) = self.exit
@@ -166,6 +171,8 @@ impl Supervisor {
             self.look_at_connections();
             self.look_around();
             self.keep_time();
+            self.bound_the_wait();
+            self.let_clients_go();
         }
     }
 
@@ -189,12 +196,14 @@ impl Supervisor {
     }
 
     fn perform(&mut self, action: Action) {
+        #[cfg(feature = "pauses")]
+        crate::pause::at("before", action);
         match action {
             Action::Spawn(generation, request) => self.spawn(generation, request),
             Action::Switch(generation) => self.switch_to(generation),
             Action::Serving(generation) => self.serving(generation),
             Action::Hold(generation) => self.hold(generation),
-            Action::WatchQueues(generation) => self.watch_queues(generation),
+            Action::WatchQueues(generation) => self.watch_queues(generation, false),
             Action::WatchOwed(generation) => self.watch_owed(generation),
             Action::RunPreStop(generation, budget) => self.run_pre_stop(generation, budget),
             Action::AskMain(generation) => self.ask_main(generation),
@@ -204,6 +213,8 @@ impl Supervisor {
             Action::Progress(request, step) => self.progress(request, step),
             Action::Exit(code) => self.finish(code),
         }
+        #[cfg(feature = "pauses")]
+        crate::pause::at("after", action);
     }
 
     fn switch_to(&mut self, generation: Generation) {
@@ -240,6 +251,27 @@ impl Supervisor {
         self.upstream.ready();
         // What was kept for this generation and not taken: it does not listen there any more.
         self.close_held();
+        self.answer_failed(true);
+    }
+
+    /// Clients wait in a held queue, but not for ever: refused, they can go elsewhere.
+    fn bound_the_wait(&mut self) {
+        let served = self.switch.statuses().any(|status| status.ready && status.phase != Phase::Ending);
+        if served || self.exit.is_some() {
+            self.unserved_until = None;
+            return;
+        }
+        let now = clock::now();
+        // A newcomer may take as long as that, and then the command before it.
+        let until = *self.unserved_until.get_or_insert(now + self.options.ready_timeout * 2);
+        if now >= until && self.groups.of(crate::groups::HELD).next().is_some() {
+            self.note(format!(
+                "nobody has served for {}: new connections are refused until a generation listens again",
+                duration::format(self.options.ready_timeout * 2)
+            ));
+            self.close_held();
+            self.answer_failed(false);
+        }
     }
 
     fn close_held(&mut self) {
@@ -326,6 +358,7 @@ impl Supervisor {
     }
 
     fn answer_all_at_end(&mut self, code: i32) {
+        self.answer_failed(false);
         for client in self.clients.iter_mut().filter(|client| client.waits_for_end) {
             client.done(adieu_core::outcome::code::DONE, Some(format!("stopped, exit code {code}")), Vec::new());
         }

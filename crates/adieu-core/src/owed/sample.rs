@@ -56,6 +56,9 @@ pub struct Sample {
     pub segs_out: u32,
     /// Whether a process has accepted it (its inode is not 0).
     pub has_owner: bool,
+    /// Its program is at work on it, as far as is known from elsewhere than the connection: it is read without O_NONBLOCK,
+    /// and no thread waits to read from it.
+    pub worked_on: bool,
 }
 
 impl Sample {

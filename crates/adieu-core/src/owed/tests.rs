@@ -22,6 +22,7 @@ const IDLE: Sample = Sample {
     segs_in: 5,
     segs_out: 5,
     has_owner: true,
+    worked_on: false,
 };
 
 fn standing(counts: Counts) -> &'static str {
@@ -62,7 +63,7 @@ fn the_table() {
     let times = [0, 40, 70, 190, 220, 1_990, 2_000];
     let owed = ["owed", "owed", "owed", "owed", "owed", "owed", "expired"];
     let now = Sample { last_data_sent_ms: 0, last_data_recv_ms: 0, ..IDLE };
-    let rows: [(&str, Sample, [&str; 7]); 18] = [
+    let rows: [(&str, Sample, [&str; 7]); 19] = [
         ("idle for long", IDLE, ["quiet"; 7]),
         (
             "answered just now",
@@ -81,6 +82,7 @@ fn the_table() {
         ("asked in the first tick", Sample { bytes_sent: 0, bytes_acked: 0, ..now }, owed),
         ("unread", Sample { unread: 1, ..IDLE }, owed),
         ("unacknowledged", Sample { unsent_or_unacked: 1, ..IDLE }, owed),
+        ("worked on", Sample { worked_on: true, ..IDLE }, owed),
         ("not accepted", Sample { has_owner: false, ..IDLE }, owed),
         ("handshake", Sample { state: State::Handshake, has_owner: false, ..now }, owed),
         (
@@ -306,7 +308,7 @@ proptest! {
             let samples: Vec<Sample> = numbers.iter().map(|(long, short, state, has_owner)| Sample {
                 cookie: long[0] % 4, state: State::from_kernel(*state), unread: short[0], unsent_or_unacked: short[1],
                 last_data_sent_ms: short[2], last_data_recv_ms: short[3], bytes_received: long[1], bytes_acked: long[2],
-                bytes_sent: long[2] ^ time, segs_in: short[4], segs_out: short[5], has_owner: *has_owner,
+                bytes_sent: long[2] ^ time, segs_in: short[4], segs_out: short[5], has_owner: *has_owner, worked_on: long[0] % 2 == 1,
             }).collect();
             ledger.handle_samples(Timestamp::from_origin(Duration::from_micros(time)), &samples);
             let counts = ledger.counts();

@@ -1,11 +1,20 @@
 //! What goes wrong around a switch: newcomers that fail, processes that are killed at any step of it, stops and reloads in
 //! the middle of others. Whoever is left serves, nobody is refused, and what happened is told.
 
+mod alone;
+mod command;
+mod crashes;
 mod crowd;
+mod draining;
+mod meetings;
 mod newcomer;
 mod settling;
+mod steps;
+mod watched;
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::{Command, Output, Stdio};
 
 use rustix::process::{Pid, Signal};
@@ -26,7 +35,7 @@ struct Service {
 }
 
 impl Service {
-    /// Starts it with [`QUICK`] and these options (which win), and waits until it answers.
+    /// Starts it with [`QUICK`] and these options (which win, and may bring another program), and waits until it answers.
     fn start(options: &[&str]) -> Self {
         Self::start_in(&[], options)
     }
@@ -51,7 +60,8 @@ impl Service {
         let usual = QUICK.chunks(2).filter(|pair| !options.contains(&pair[0])).flatten().copied().collect::<Vec<_>>();
         let front = [&["env"][..], environment, &[&at, ADIEU, "run", "--name", "s"]].concat();
         let program = server();
-        let words = [&front[..], &usual, options, &["--", PYTHON, &program]].concat();
+        let program: &[&str] = if options.contains(&"--") { &[] } else { &["--", PYTHON, &program] };
+        let words = [&front[..], &usual, options, program].concat();
         let init = scene.start("adieu", &words);
         Self { init, port, scene }
     }
@@ -157,6 +167,13 @@ impl Service {
 /// The path of the server.
 fn server() -> String {
     format!("{}/tests/it/failures/programs/server.py", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A request that is not answered in the time of a test.
+fn slow_request(service: &Service) -> TcpStream {
+    let mut stream = TcpStream::connect(("127.0.0.1", service.port.number())).expect("it listens");
+    stream.write_all(b"GET /sleep/600000 HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
+    stream
 }
 
 fn kill(pid: Pid, signal: Signal) {

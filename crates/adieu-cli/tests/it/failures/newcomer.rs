@@ -61,7 +61,7 @@ fn only_the_last_lines_of_much_output_are_shown() {
 
 #[test]
 fn one_that_never_gets_ready() {
-    let service = Service::start(&["--ready-timeout", "700ms"]);
+    let service = Service::start(&["--ready-timeout", "2s"]);
     let told = fails(&service, &["--env", "FAULT=never", "--env", "SAY=still waiting"]);
     assert!(told.error.contains("was not ready in time: it listens nowhere"), "{told:?}");
     assert!(told.error.contains("  | still waiting on standard output"), "{told:?}");
@@ -70,7 +70,7 @@ fn one_that_never_gets_ready() {
 
 #[test]
 fn one_that_listens_elsewhere() {
-    let service = Service::start(&["--ready-timeout", "700ms"]);
+    let service = Service::start(&["--ready-timeout", "2s"]);
     let other = Port::claim();
     let told = fails(&service, &["--env", &format!("FAULT=elsewhere:{}", other.number())]);
     let (there, here) = (other.number(), service.port.number());
@@ -92,7 +92,7 @@ fn one_that_does_not_say_that_it_is_ready_or_does_not_answer() {
     ];
     for (ready, why) in table {
         // The first generation may take as long as it wants: that it is not ready either does not matter.
-        let service = Service::start(&["--ready", ready, "--ready-timeout", "700ms"]);
+        let service = Service::start(&["--ready", ready, "--ready-timeout", "2s"]);
         let told = fails(&service, &[]);
         assert!(told.error.contains(&format!("was not ready in time: {why}")), "{told:?}");
         service.end();

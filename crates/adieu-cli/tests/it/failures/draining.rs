@@ -1,0 +1,200 @@
+//! Draining from outside: a server that knows nothing of stop signals is asked to stop when nobody is owed an answer.
+
+use std::io::{self, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use super::{Begun, Service, kill};
+use crate::harness::get;
+use crate::init::until;
+
+/// Patient: nothing here takes as long.
+const PATIENT: &[&str] = &["--drain-timeout", "40s", "--drain-quiet", "20s", "--grace", "60s"];
+
+fn connect(port: u16) -> TcpStream {
+    let stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("it is a socket");
+    stream
+}
+
+/// Reads one answer; its body.
+fn answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        head.extend(byte);
+    }
+    let head = String::from_utf8_lossy(&head).to_lowercase();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.ok_or_else(|| io::Error::other(head.clone()))?];
+    stream.read_exact(&mut body)?;
+    Ok(body)
+}
+
+/// Starts these clients, reloads as soon as the first generation has their connections, and returns what they got.
+fn reloads_under<T: Send + 'static>(clients: Vec<Box<dyn FnOnce(u16) -> io::Result<T> + Send>>) -> Vec<T> {
+    let service = Service::start(PATIENT);
+    let (port, all) = (service.port.number(), clients.len() as u64);
+    let clients: Vec<_> = clients.into_iter().map(|client| thread::spawn(move || client(port))).collect();
+    until("the clients are connected", || {
+        let counts = service.generation(1).map(|generation| generation["connections"].clone()).unwrap_or_default();
+        ["owed", "unknown", "quiet"].iter().filter_map(|class| counts[class].as_u64()).sum::<u64>() == all
+    });
+    service.must_reload(&["--wait", "drained"]);
+    let account = service.account();
+    service.end();
+    let got = clients.into_iter().map(|client| client.join().expect("no client panics"));
+    got.map(|got| got.unwrap_or_else(|error| panic!("{error}\n{account}"))).collect()
+}
+
+#[test]
+fn slow_answers_are_given() {
+    let client = |millis: u32| -> Box<dyn FnOnce(u16) -> io::Result<String> + Send> {
+        Box::new(move |port| get(port, &format!("/sleep/{millis}")))
+    };
+    for answer in reloads_under([300, 500, 1000, 2000, 3000].map(client).into()) {
+        assert!(answer.starts_with("generation 1 "), "{answer}");
+    }
+}
+
+/// The control: asked to stop at once, the server answers none of them.
+#[test]
+fn without_a_drain_they_are_cut_off() {
+    let service = Service::start(PATIENT);
+    let port = service.port.number();
+    let client = thread::spawn(move || get(port, "/sleep/1000"));
+    until("the request is under way", || {
+        service.generation(1).is_some_and(|generation| generation["connections"]["owed"] == 1)
+    });
+    kill(service.main(1), Signal::TERM);
+    assert!(client.join().expect("no client panics").is_err());
+}
+
+#[test]
+fn a_slow_upload_is_read_and_answered() {
+    let client = |port| {
+        let mut stream = connect(port);
+        write!(stream, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n")?;
+        for _ in 0..20 {
+            stream.write_all(&[b'x'; 100_000])?;
+            thread::sleep(Duration::from_millis(100));
+        }
+        answer(&mut stream)
+    };
+    assert_eq!(reloads_under(vec![Box::new(client)]), [b"2000000"]);
+}
+
+#[test]
+fn a_client_that_reads_slowly_gets_everything() {
+    let client = |port| {
+        let mut stream = connect(port);
+        write!(stream, "GET /bytes/8000000/1000000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+        let (mut got, mut buffer) = (0, vec![0; 200_000]);
+        loop {
+            match stream.read(&mut buffer)? {
+                0 => return Ok(got),
+                length => got += length,
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+    };
+    assert!(reloads_under(vec![Box::new(client)])[0] > 8_000_000);
+}
+
+#[test]
+fn a_long_download_arrives_whole() {
+    let client = |port| {
+        let mut stream = connect(port);
+        write!(stream, "GET /bytes/50000000/20000000 HTTP/1.1\r\nHost: x\r\n\r\n")?;
+        Ok(answer(&mut stream)?.len())
+    };
+    assert_eq!(reloads_under(vec![Box::new(client)]), [50_000_000]);
+}
+
+/// All requests are in the program's hands when the first answer comes: nothing in the connection tells that more are
+/// owed. That nobody waits to read from it does.
+#[test]
+fn pipelined_requests_are_all_answered() {
+    let client = |port| {
+        let mut stream = connect(port);
+        stream.write_all(&b"GET /sleep/400 HTTP/1.1\r\nHost: x\r\n\r\n".repeat(5))?;
+        (0..5).map(|_| answer(&mut stream)).collect::<io::Result<Vec<_>>>()
+    };
+    for answer in reloads_under(vec![Box::new(client)]).concat() {
+        assert!(answer.starts_with(b"generation 1 "), "{answer:?}");
+    }
+}
+
+/// An answer that comes in pieces with long pauses between them.
+#[test]
+fn an_answer_that_pauses_is_not_taken_for_ended() {
+    let client = |port| {
+        let mut stream = connect(port);
+        write!(stream, "GET /bytes/5/2 HTTP/1.1\r\nHost: x\r\n\r\n")?;
+        answer(&mut stream)
+    };
+    assert_eq!(reloads_under(vec![Box::new(client)]), [b"xxxxx"]);
+}
+
+#[test]
+fn a_client_that_never_says_anything_does_not_hold_the_drain() {
+    let service = Service::start(PATIENT);
+    let _silent = connect(service.port.number());
+    until("it is accepted", || {
+        let counts = service.generation(1).map(|generation| generation["connections"].clone()).unwrap_or_default();
+        ["owed", "unknown", "quiet"].iter().filter_map(|class| counts[class].as_u64()).sum::<u64>() == 1
+    });
+    let began = Instant::now();
+    service.must_reload(&["--wait", "drained"]);
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}\n{}", began.elapsed(), service.account());
+    service.end();
+}
+
+/// A service with one request that is never answered; the address of its client.
+fn stuck(options: &[&str]) -> (Service, TcpStream, SocketAddr) {
+    let service = Service::start(options);
+    let slow = super::slow_request(&service);
+    until("it is under way", || service.generation(1).is_some_and(|it| it["connections"]["owed"] == 1));
+    let address = slow.local_addr().expect("it is connected");
+    (service, slow, address)
+}
+
+#[test]
+fn what_outlasts_the_drain_is_named() {
+    let (service, mut slow, address) = stuck(&["--drain-timeout", "1s", "--drain-quiet", "30s"]);
+    service.must_reload(&["--wait", "drained"]);
+    let told = format!("generation 1: stopped while 1 connections are owed an answer and 0 may be: {address}");
+    assert!(service.timeline().contains(&told), "{}", service.account());
+    assert_eq!(slow.read(&mut [0]).expect("it is closed"), 0);
+    service.end();
+}
+
+#[test]
+fn what_nothing_moves_on_is_given_up_and_named() {
+    let (service, _slow, address) = stuck(&["--drain-timeout", "40s", "--drain-quiet", "1s", "--grace", "60s"]);
+    let began = Instant::now();
+    service.must_reload(&["--wait", "drained"]);
+    let took = began.elapsed();
+    assert!(took > Duration::from_secs(1) && took < Duration::from_secs(20), "{took:?}\n{}", service.account());
+    let told = "generation 1: gave up 1 connections that are owed an answer, as nothing has moved on them for 1s: ";
+    assert!(service.timeline().contains(&format!("{told}{address}")), "{}", service.account());
+    service.end();
+}
+
+/// A final stop asks at once, as traffic would never end; with a linger it serves on for that long.
+#[test]
+fn a_final_stop_lingers_if_told_to() {
+    let mut service = Service::start(&["--linger", "2s"]);
+    let began = Instant::now();
+    let stop = Begun(service.command(&["stop", "s"]).spawn().expect("adieu can be started"));
+    service.wait_for_phase(1, "draining");
+    assert_eq!(service.answers(), 1, "it still serves");
+    assert_eq!(stop.end().code, 0);
+    assert!(began.elapsed() >= Duration::from_millis(1990), "{:?}", began.elapsed());
+    assert_eq!(service.init.wait(), 143);
+    service.nobody_is_left();
+}
