@@ -106,13 +106,19 @@ impl Service {
     }
 
     fn status(&self) -> Value {
+        self.status_if_up().expect("it is up")
+    }
+
+    /// `None` as long as there is nobody to ask.
+    fn status_if_up(&self) -> Option<Value> {
         let output = self.command(&["status", "s", "--json"]).output().expect("adieu can be started");
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+        let read = || serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+        (output.status.code() != Some(6)).then(read)
     }
 
     /// What `adieu status` shows of one generation.
     fn generation(&self, number: u64) -> Option<Value> {
-        let status = self.status();
+        let status = self.status_if_up()?;
         let all = status["generations"].as_array().expect("a list").clone();
         all.into_iter().find(|generation| generation["generation"] == number)
     }
