@@ -80,7 +80,7 @@ fn the_status_of_one_that_starts() {
 
 #[test]
 fn the_status_of_one_that_settles_and_of_connections_that_wait() {
-    let service = Service::start(&["--settle", "30s", "--grace", "60s"]);
+    let service = Service::start(&["--settle", "30s", "--grace", "60s", "--drain-quiet", "30s"]);
     let _slow = slow_request(&service);
     at_work(&service, 1, 1);
     service.must_reload(&["--wait", "switched", "--env", "FAULT=deaf"]);
