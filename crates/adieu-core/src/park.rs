@@ -47,11 +47,6 @@ use crate::Timestamp;
 
 /// The rest of a request must come within this time.
 const WHOLE: Duration = Duration::from_millis(250);
-/// The end of an answer is held back for at most so long; the kernel itself lets it go after 200 ms.
-const HELD_BACK: Duration = Duration::from_millis(150);
-/// After so many times that holding back did not help, it is not done any more.
-const FUTILE: u8 = 2;
-
 /// What to do with a connection, named by its cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -160,35 +155,27 @@ impl Parking {
     /// Whether a connection could be parked; only for one that is to be parked.
     pub fn parked(&mut self, now: Timestamp, cookie: u64, parked: Parked) {
         let Some(connection) = self.connections.get_mut(&cookie) else { return };
-        connection.stage = match parked {
+        let action = match parked {
             Parked::Done => {
-                connection.held_back = None;
-                Stage::Parked
+                connection.is_let_go(Stage::Parked);
+                None
             }
-            Parked::NotNow | Parked::Blocking => Stage::Free,
-            Parked::Never => Stage::Foreign,
+            Parked::NotNow => connection.could_not_be_parked(now, false),
+            Parked::Blocking => connection.could_not_be_parked(now, true),
+            Parked::Never => {
+                connection.is_let_go(Stage::Foreign);
+                Some(Action::LetGo(cookie))
+            }
         };
-        let busy = connection.debt != Debt::Answered && connection.futile < FUTILE;
-        match connection.held_back {
-            Some(since) if parked == Parked::Never || now - since >= HELD_BACK => {
-                connection.held_back = None;
-                connection.futile = connection.futile.saturating_add(1);
-                self.actions.push_back(Action::LetGo(cookie));
-            }
-            None if parked == Parked::Blocking && busy => {
-                connection.held_back = Some(now);
-                self.actions.push_back(Action::HoldBack(cookie));
-            }
-            Some(_) | None => {}
-        }
+        self.actions.extend(action);
     }
 
     /// What was passed to the program; only for what is to be passed.
-    pub fn passed(&mut self, now: Timestamp, cookie: u64, found: Found) {
+    pub fn passed(&mut self, cookie: u64, found: Found) {
         let Some(connection) = self.connections.get_mut(&cookie) else { return };
         connection.stage = match found {
             Found::Whole(length) => {
-                connection.held_back = Some(now);
+                connection.hold_back();
                 let (read, written) = (connection.seen.read, connection.seen.written);
                 Stage::Passing { until: read + length as u64, written }
             }

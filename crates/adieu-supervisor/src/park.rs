@@ -330,7 +330,7 @@ impl Supervisor {
                 Action::GiveBack(cookie) => lot.give_back(cookie),
                 Action::Pass(cookie) => {
                     let found = lot.pass(cookie);
-                    lot.parking.passed(now, cookie, found);
+                    lot.parking.passed(cookie, found);
                 }
                 Action::HoldBack(cookie) => lot.hold_back(cookie),
                 Action::LetGo(cookie) => lot.let_go(cookie),

@@ -3,11 +3,15 @@
 use std::cmp::Ordering;
 use std::time::Duration;
 
-use super::{Action, HELD_BACK, Seen};
+use super::{Action, Seen};
 use crate::Timestamp;
 
 /// A program that closes a connection within this time of its last answer has ended that answer with it.
 const ENDS_ANSWER: Duration = Duration::from_millis(100);
+/// The end of an answer is held back for at most so long after it was written; the kernel itself lets it go after 200 ms.
+const HELD_BACK: Duration = Duration::from_millis(150);
+/// When that did not help, nothing is held back for so long.
+const REST: Duration = Duration::from_millis(300);
 /// An answer without any movement for so long has ended.
 const QUIET: Duration = Duration::from_millis(50);
 /// So long a close is waited with, in case the whole program is about to end.
@@ -25,6 +29,15 @@ pub(super) enum Stage {
     Foreign,
     Carried,
     Closed,
+}
+
+/// The end of the program's answer is being held back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Held {
+    /// What it had written before.
+    written: u64,
+    /// Since when it has written more.
+    wrote_at: Option<Timestamp>,
 }
 
 /// Whether the program has something to answer.
@@ -46,10 +59,9 @@ pub(super) struct Connection {
     pub(super) unread_since: Option<Timestamp>,
     wrote_now: bool,
     pub(super) here: bool,
-    /// The end of its answer is held back since.
-    pub(super) held_back: Option<Timestamp>,
-    /// How often that did not help.
-    pub(super) futile: u8,
+    held_back: Option<Held>,
+    /// Nothing is held back before then.
+    rest_until: Timestamp,
     /// The program has no descriptor of it since.
     closed_since: Option<Timestamp>,
 }
@@ -66,7 +78,7 @@ impl Connection {
             wrote_now: true,
             here: true,
             held_back: None,
-            futile: 0,
+            rest_until: now,
             closed_since: None,
         }
     }
@@ -84,7 +96,10 @@ impl Connection {
         let unread_since = if seen.unread == 0 { None } else { self.unread_since.or(Some(now)) };
         let closed_since = if seen.owned { None } else { self.closed_since.or(Some(now)) };
         let whole = self.whole && !has_read;
-        Self { seen, debt, whole, unread_since, wrote_now: has_written, here: true, closed_since, ..self }
+        let wrote =
+            |held: Held| Held { wrote_at: held.wrote_at.or((seen.written != held.written).then_some(now)), ..held };
+        let held_back = self.held_back.map(wrote);
+        Self { held_back, seen, debt, whole, unread_since, wrote_now: has_written, here: true, closed_since, ..self }
     }
 
     /// Nobody works on an answer for so long that was not clearly asked for.
@@ -123,9 +138,32 @@ impl Connection {
         if self.seen.unread == 0 && !self.seen.half_closed && !first_exchange {
             return Some(Action::Park(self.seen.cookie));
         }
-        let spent = self.held_back.is_some_and(|since| now - since >= HELD_BACK);
-        spent.then(|| {
-            self.held_back = None;
+        self.let_go_in_time(now)
+    }
+
+    /// It could not be parked: the program may be about to read.
+    pub(super) fn could_not_be_parked(&mut self, now: Timestamp, blocking: bool) -> Option<Action> {
+        self.stage = Stage::Free;
+        if self.held_back.is_some() || !blocking || self.debt == Debt::Answered || now < self.rest_until {
+            return self.let_go_in_time(now);
+        }
+        self.hold_back();
+        Some(Action::HoldBack(self.seen.cookie))
+    }
+
+    pub(super) fn hold_back(&mut self) {
+        self.held_back = Some(Held { written: self.seen.written, wrote_at: None });
+    }
+
+    /// Parked, or out of reach: nothing is held back any more.
+    pub(super) fn is_let_go(&mut self, stage: Stage) {
+        (self.stage, self.held_back) = (stage, None);
+    }
+
+    fn let_go_in_time(&mut self, now: Timestamp) -> Option<Action> {
+        let wrote_at = self.held_back.and_then(|held| held.wrote_at)?;
+        (now - wrote_at >= HELD_BACK).then(|| {
+            (self.held_back, self.rest_until) = (None, now + REST);
             Action::LetGo(self.seen.cookie)
         })
     }
@@ -157,7 +195,7 @@ impl Connection {
     }
 
     fn give_back(&mut self) -> Option<Action> {
-        (self.stage, self.held_back) = (Stage::Free, None);
+        self.is_let_go(Stage::Free);
         Some(Action::GiveBack(self.seen.cookie))
     }
 

@@ -42,7 +42,7 @@ fn sure() -> Parking {
     let mut parking = Parking::new(QUIET);
     assert_eq!(look(&mut parking, 0, seen(100, 0, 50)), [Action::Park(7)]);
     assert_eq!(look(&mut parking, 1, seen(100, 40, 50)), [Action::Pass(7)]);
-    parking.passed(at(1), 7, Found::Whole(40));
+    parking.passed(7, Found::Whole(40));
     assert_eq!(look(&mut parking, 2, seen(100, 40, 50)), [], "the program has not read it yet");
     assert_eq!(look(&mut parking, 3, seen(140, 0, 100)), [Action::Park(7)]);
     assert!(parking.is_settled(7));
@@ -65,7 +65,7 @@ fn a_slow_answer_to_what_was_passed_is_waited_for() {
     let mut parking = Parking::new(QUIET);
     look(&mut parking, 0, seen(100, 0, 50));
     look(&mut parking, 1, seen(100, 40, 50));
-    parking.passed(at(1), 7, Found::Whole(40));
+    parking.passed(7, Found::Whole(40));
     assert_eq!(look(&mut parking, 2, seen(140, 0, 50)), [Action::Park(7)]);
     assert!(!parking.is_settled(7), "the program works on it");
     assert_eq!(look(&mut parking, 3000, seen(140, 0, 50)), []);
@@ -79,7 +79,7 @@ fn more_than_was_passed_decides_nothing() {
     let mut parking = Parking::new(QUIET);
     look(&mut parking, 0, seen(100, 0, 50));
     look(&mut parking, 1, seen(100, 40, 50));
-    parking.passed(at(1), 7, Found::Whole(40));
+    parking.passed(7, Found::Whole(40));
     assert_eq!(look(&mut parking, 2, seen(180, 0, 90)), [Action::GiveBack(7)]);
     assert_eq!(look(&mut parking, 3, seen(180, 0, 90)), [Action::Park(7)]);
     assert_eq!(look(&mut parking, 4, seen(180, 40, 90)), [Action::Pass(7)], "not taken");
@@ -143,22 +143,31 @@ fn the_first_answer_is_the_programs_to_end() {
     assert_eq!(look(&mut parking, 1, seen(0, 40, 0)), [Action::Look(7)], "nothing has ever been asked before");
 }
 
-#[test]
-fn a_program_that_blocks_while_it_works_is_held_back_and_one_that_always_blocks_is_left_alone() {
+/// Parks whatever blocks; returns when the end of an answer was held back (true) and let go (false).
+fn blocking(written: impl Fn(u64) -> u64) -> Vec<(u64, bool)> {
     let mut parking = Parking::new(QUIET);
-    let mut held = 0;
+    let mut held = Vec::new();
     for now in 0..1000 {
-        parking.handle_look(at(now), &[seen(100, 0, 50)]);
+        parking.handle_look(at(now), &[seen(100, 0, written(now))]);
         while let Some(action) = parking.poll_action() {
             match action {
                 Action::Park(cookie) => parking.parked(at(now), cookie, Parked::Blocking),
-                Action::HoldBack(_) => held += 1,
-                Action::LetGo(_) => held -= 10,
+                Action::HoldBack(_) => held.push((now, true)),
+                Action::LetGo(_) => held.push((now, false)),
                 other => panic!("{other:?}"),
             }
         }
     }
-    assert_eq!(held, 2 - 2 * 10, "held back twice and let go twice");
+    held
+}
+
+#[test]
+fn an_answer_is_held_back_from_its_beginning_and_let_go_in_time() {
+    assert_eq!(blocking(|_| 50), [(0, true)], "nothing is written, so nothing is late");
+    assert_eq!(blocking(|now| if now < 400 { 50 } else { 60 }), [(0, true), (400 + 150, false)]);
+    // It goes on writing: a rest for the client, and then it is tried again.
+    let stream = blocking(|now| 50 + now / 10);
+    assert_eq!(stream[..2], [(0, true), (10 + 150, false)]);
 }
 
 #[test]
@@ -187,14 +196,14 @@ fn what_the_program_closes_is_kept_between_requests_and_closed_otherwise() {
     let mut parking = Parking::new(QUIET);
     look(&mut parking, 0, seen(100, 0, 50));
     look(&mut parking, 1, seen(100, 40, 50));
-    parking.passed(at(1), 7, Found::Whole(40));
+    parking.passed(7, Found::Whole(40));
     assert_eq!(look(&mut parking, 2, gone(100, 40, 50)), [], "is it about to end, by a signal?");
     assert_eq!(look(&mut parking, 60, gone(100, 40, 50)), [Action::Look(7)]);
     // It was in the middle of something when a signal ended it.
     let mut parking = Parking::new(QUIET);
     look(&mut parking, 0, seen(100, 0, 50));
     look(&mut parking, 1, seen(100, 40, 50));
-    parking.passed(at(1), 7, Found::Whole(40));
+    parking.passed(7, Found::Whole(40));
     parking.program_ended(false);
     assert_eq!(look(&mut parking, 2, gone(100, 40, 50)), [Action::Close(7)]);
 }
@@ -270,7 +279,7 @@ impl World {
                 Action::HoldBack(_) => self.held = true,
                 Action::Pass(cookie) => {
                     (self.low_water, self.held) = (false, true);
-                    parking.passed(now, cookie, Found::Whole(self.unread as usize));
+                    parking.passed(cookie, Found::Whole(self.unread as usize));
                 }
                 Action::Look(cookie) => {
                     assert!(self.working.is_none(), "taken while the program works: {self:?}");

@@ -88,6 +88,8 @@ impl Switch {
         let old = self.serving.replace(generation);
         self.next = self.next.filter(|next| *next != generation);
         if rolled_back {
+            // A reload that waited for an empty place is an ordinary one now.
+            self.replacing.take().into_iter().for_each(|request| self.waiting.push_front(request));
             return;
         }
         self.progress(request, Step::Switched(generation));

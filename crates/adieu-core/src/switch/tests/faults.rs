@@ -174,3 +174,17 @@ fn one_that_becomes_ready_after_its_successor_has_died_serves() {
     assert_eq!((world.machine.serving(), world.machine.poll_timeout()), (Some(1), None));
     world.liveness();
 }
+
+#[test]
+fn a_reload_that_waited_for_an_empty_place_goes_on_when_somebody_serves_after_all() {
+    let mut world = World::new(policy(true, Restart::OnFailure, false, false));
+    for event in [Event::Start, Event::Reload(1), Event::Ready(2), Event::Switched(2), Event::MainExited(2, KILLED)] {
+        world.step(event);
+    }
+    for event in [Event::Reload(2), Event::Ready(1), Event::Switched(1)] {
+        world.step(event);
+    }
+    assert!(world.performed.contains(&Action::Spawn(3, Some(2))), "{:?}", world.performed);
+    world.step(Event::MainExited(1, Outcome::Exited(0)));
+    world.liveness();
+}
