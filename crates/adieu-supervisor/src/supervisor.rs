@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
+use adieu_core::Timestamp;
 use adieu_core::outcome::{Cause, Outcome};
 use adieu_core::signal::Signal;
 use adieu_core::switch::{self, Action, Event, Generation, Phase, Switch};
 use adieu_core::timeline::{Timeline, What};
-use adieu_core::{Timestamp, duration};
 use adieu_linux::signals::SignalFd;
 use adieu_linux::{clock, process};
 
@@ -252,49 +252,6 @@ impl Supervisor {
         // What was kept for this generation and not taken: it does not listen there any more.
         self.close_held();
         self.answer_failed(true);
-    }
-
-    /// Clients wait in a held queue, but not for ever: refused, they can go elsewhere.
-    fn bound_the_wait(&mut self) {
-        let served = self.switch.statuses().any(|status| status.ready && status.phase != Phase::Ending);
-        if served || self.exit.is_some() {
-            self.unserved_until = None;
-            return;
-        }
-        let now = clock::now();
-        // A newcomer may take as long as that, and then the command before it.
-        let until = *self.unserved_until.get_or_insert(now + self.options.ready_timeout * 2);
-        if now >= until && self.groups.of(crate::groups::HELD).next().is_some() {
-            self.note(format!(
-                "nobody has served for {}: new connections are refused until a generation listens again",
-                duration::format(self.options.ready_timeout * 2)
-            ));
-            self.close_held();
-            self.answer_failed(false);
-        }
-    }
-
-    fn close_held(&mut self) {
-        for error in self.groups.retire(crate::groups::HELD) {
-            self.note(format!("closing a held socket: {error}"));
-        }
-    }
-
-    fn hold(&mut self, generation: Generation) {
-        let alive = self.running.get(&generation).is_some_and(Running::is_alive);
-        if alive && self.switch.serving() == Some(generation) {
-            for error in self.groups.hold_in_advance(generation) {
-                self.note_once(format!(
-                    "cannot open a socket to hold new connections in ({error}): the program's own is held after its end"
-                ));
-            }
-        } else if let Some(heir) = self.switch.serving().filter(|heir| *heir != generation) {
-            // The newcomer may listen already: then it gets what comes from now on.
-            drop(self.groups.target(heir));
-            self.groups.hold(generation);
-        } else {
-            self.groups.hold(generation);
-        }
     }
 
     fn ask_main(&mut self, generation: Generation) {
