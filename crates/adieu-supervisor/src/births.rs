@@ -47,7 +47,6 @@ impl Supervisor {
         let (pass, variables) = self.passed(generation).map_err(StartError::Listen)?;
         extra.extend(variables);
         let resolved = launch::resolve(&spec, self.directory.as_deref(), &extra)?;
-        let (ours, reports) = fdpass::pair()?;
         let directory = self
             .directory
             .as_ref()
@@ -56,6 +55,7 @@ impl Supervisor {
         let (outputs, relays) = if request.is_some() { self.relays()? } else { Default::default() };
         let [output, error_output] = outputs;
         let direct = self.options.sockets == Sockets::Off;
+        let (channel, reports) = if direct { (None, None) } else { fdpass::pair().map(|(a, b)| (Some(a), Some(b)))? };
         let watch = (self.options.sockets == Sockets::Auto).then(|| !self.may_duplicate());
         let program = Program {
             path: resolved.path,
@@ -81,7 +81,7 @@ impl Supervisor {
             generation,
             spec,
             root: Root::Direct,
-            channel: Some(ours),
+            channel,
             main: 0,
             pidfd: None,
             outcome: None,
@@ -94,13 +94,16 @@ impl Supervisor {
             tail: Tail::default(),
             options: std::collections::HashMap::new(),
             waiting_listens: Vec::new(),
-            // Its own cgroup is looked at while it lives; until then it is ours.
-            oom: process::oom_kills(process::own_pid()),
+            // Its own cgroup is looked at while it lives; until then it is ours. Under a plain init, where only a line of
+            // the log depends on it, not before it has lived for a moment: reading costs as much as starting it.
+            oom: if direct && self.options.post_stop.is_none() { None } else { process::oom_kills(process::own_pid()) },
             not_executed: None,
             early: std::cell::RefCell::default(),
         };
+        let mut failure = None;
         if direct {
-            let main = program.spawn()?;
+            let main;
+            (main, failure) = program.spawn()?;
             (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
             if let Some(terminal) = &self.terminal {
                 terminal.started(main);
@@ -113,10 +116,14 @@ impl Supervisor {
             )?);
         }
         self.running.insert(generation, running);
+        self.rest_soon();
+        self.rest_soon();
         self.begin_probing(generation);
         if direct {
-            // What went wrong on the way has been said by now; its end must not be heard first.
-            self.hear_keeper(generation);
+            // What went wrong on the way is known by now; its end must not be heard first.
+            if let Some(report) = failure {
+                self.child_reported(generation, report, None);
+            }
             self.check_ready(generation);
         }
         Ok(())
@@ -216,7 +223,6 @@ impl Supervisor {
                 }
                 Message::Gone => {
                     self.stop_listening_to(generation);
-                    // Without a keeper the channel belongs to the starting program: it closes when that has been executed.
                     if self.running.get(&generation).is_some_and(|running| running.root != Root::Direct) {
                         self.keeper_lost(generation);
                     }
@@ -359,12 +365,10 @@ impl Supervisor {
 
     /// Without a keeper: is anything left of this generation?
     pub(crate) fn check_tree(&mut self, generation: Generation) {
-        let over = self.running.get(&generation).is_some_and(|running| running.outcome.is_some() || running.main == 0);
-        let lost = self
-            .running
-            .get(&generation)
-            .is_some_and(|r| r.root == Root::Direct && r.channel.is_none() && !process_exists(r.main));
-        if (over || lost) && self.members(generation).is_empty() {
+        let Some(running) = self.running.get(&generation) else { return };
+        let over = running.outcome.is_some() || running.main == 0;
+        let lost = || running.root == Root::Direct && running.channel.is_none() && !process_exists(running.main);
+        if (over || lost()) && self.members(generation).is_empty() {
             self.tell(Event::TreeGone(generation));
         }
     }
