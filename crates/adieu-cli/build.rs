@@ -47,7 +47,12 @@ fn works(directory: &Path, arguments: &[&str]) -> bool {
     let (source, program) = (directory.join("probe.c"), directory.join("probe"));
     let text = "void *_Unwind_FindEnclosingFunction(void *); int main(void) { return _Unwind_FindEnclosingFunction((void *)1) != 0; }\n";
     let quiet = |command: &mut Command| {
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok_and(|status| status.success())
     };
     fs::write(&source, text).is_ok()
         && quiet(Command::new("cc").arg("-pie").arg("-fPIE").arg("-o").arg(&program).arg(&source).args(arguments))

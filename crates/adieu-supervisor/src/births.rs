@@ -17,7 +17,7 @@ use crate::keeper::{self, Message};
 use crate::launch::{self, LaunchError};
 use crate::options::Sockets;
 use crate::relay::{self, Relay, Tail};
-use crate::running::{Root, Running};
+use crate::running::{Reach, Root, Running};
 use crate::supervisor::Supervisor;
 
 impl Supervisor {
@@ -83,7 +83,8 @@ impl Supervisor {
             root: Root::Direct,
             channel,
             main: 0,
-            pidfd: None,
+            reach: Reach::NotYet,
+            keeps_stops: direct && self.terminal.is_none(),
             outcome: None,
             started: clock::now(),
             listener: None,
@@ -104,7 +105,7 @@ impl Supervisor {
         if direct {
             let main;
             (main, failure) = program.spawn()?;
-            (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
+            (running.main, running.reach) = (main, Reach::Child);
             if let Some(terminal) = &self.terminal {
                 terminal.started(main);
             }
@@ -198,7 +199,8 @@ impl Supervisor {
             match message {
                 Message::Started(main) => {
                     if let Some(running) = self.running.get_mut(&generation) {
-                        (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
+                        running.main = main;
+                        running.reach = Pidfd::open(main).map_or(Reach::NotYet, Reach::Pidfd);
                         running.send_early();
                         running.look_at_memory();
                     }
@@ -337,6 +339,14 @@ impl Supervisor {
         };
         // Known before anybody asks who is left: then nobody needs to look through /proc.
         self.childless = !left;
+        // The pids of all of them are free for others now, whichever is looked at first.
+        let ended =
+            |(pid, change): &(i32, Change)| (!matches!(change, Change::Stopped(_) | Change::Continued)).then_some(*pid);
+        for pid in changes.iter().filter_map(ended) {
+            for running in self.running.values_mut().filter(|running| running.main == pid) {
+                running.reach.reaped();
+            }
+        }
         for (pid, change) in changes {
             self.child_changed(pid, change);
         }

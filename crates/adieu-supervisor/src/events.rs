@@ -12,11 +12,11 @@ use adieu_linux::signals::Received;
 
 use crate::hooks::HookKind;
 use crate::options::Sockets;
+use crate::running::ESRCH;
 use crate::supervisor::Supervisor;
 
 /// How often sockets and memory cgroups are looked at without any other reason.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-const ESRCH: i32 = 3;
 
 /// Where something is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use adieu_core::Timestamp;
+use adieu_core::switch::Switch;
 use adieu_linux::{clock, memory};
 
 use crate::supervisor::Supervisor;
@@ -28,6 +29,13 @@ impl Supervisor {
         for running in self.running.values_mut() {
             running.look_at_memory();
         }
-        memory::release_code();
+        // From the machine to the beginning of all: what waits for events and what ends a program, in the order of linking.
+        memory::release_code(&[
+            Switch::handle as *const (),
+            Switch::poll_action as *const (),
+            adieu_linux::poll::poll as *const (),
+            Self::wait_and_dispatch as *const (),
+            crate::run as *const (),
+        ]);
     }
 }
