@@ -17,7 +17,7 @@ use crate::keeper::{self, Message};
 use crate::launch::{self, LaunchError};
 use crate::options::Sockets;
 use crate::relay::{self, Relay, Tail};
-use crate::running::{Root, Running};
+use crate::running::{Reach, Root, Running};
 use crate::supervisor::Supervisor;
 
 impl Supervisor {
@@ -47,7 +47,6 @@ impl Supervisor {
         let (pass, variables) = self.passed(generation).map_err(StartError::Listen)?;
         extra.extend(variables);
         let resolved = launch::resolve(&spec, self.directory.as_deref(), &extra)?;
-        let (ours, reports) = fdpass::pair()?;
         let directory = self
             .directory
             .as_ref()
@@ -56,6 +55,7 @@ impl Supervisor {
         let (outputs, relays) = if request.is_some() { self.relays()? } else { Default::default() };
         let [output, error_output] = outputs;
         let direct = self.options.sockets == Sockets::Off;
+        let (channel, reports) = if direct { (None, None) } else { fdpass::pair().map(|(a, b)| (Some(a), Some(b)))? };
         let watch = (self.options.sockets == Sockets::Auto).then(|| !self.may_duplicate());
         let program = Program {
             path: resolved.path,
@@ -81,9 +81,10 @@ impl Supervisor {
             generation,
             spec,
             root: Root::Direct,
-            channel: Some(ours),
+            channel,
             main: 0,
-            pidfd: None,
+            reach: Reach::NotYet,
+            keeps_stops: direct && self.terminal.is_none(),
             outcome: None,
             started: clock::now(),
             listener: None,
@@ -94,14 +95,17 @@ impl Supervisor {
             tail: Tail::default(),
             options: std::collections::HashMap::new(),
             waiting_listens: Vec::new(),
-            // Its own cgroup is looked at while it lives; until then it is ours.
-            oom: process::oom_kills(process::own_pid()),
+            // Its own cgroup is looked at while it lives; until then it is ours. Under a plain init, where only a line of
+            // the log depends on it, not before it has lived for a moment: reading costs as much as starting it.
+            oom: if direct && self.options.post_stop.is_none() { None } else { process::oom_kills(process::own_pid()) },
             not_executed: None,
             early: std::cell::RefCell::default(),
         };
+        let mut failure = None;
         if direct {
-            let main = program.spawn()?;
-            (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
+            let main;
+            (main, failure) = program.spawn()?;
+            (running.main, running.reach) = (main, Reach::Child);
             if let Some(terminal) = &self.terminal {
                 terminal.started(main);
             }
@@ -113,10 +117,13 @@ impl Supervisor {
             )?);
         }
         self.running.insert(generation, running);
+        self.rest_soon();
         self.begin_probing(generation);
         if direct {
-            // What went wrong on the way has been said by now; its end must not be heard first.
-            self.hear_keeper(generation);
+            // What went wrong on the way is known by now; its end must not be heard first.
+            if let Some(report) = failure {
+                self.child_reported(generation, report, None);
+            }
             self.check_ready(generation);
         }
         Ok(())
@@ -206,7 +213,6 @@ impl Supervisor {
                 }
                 Message::Gone => {
                     self.stop_listening_to(generation);
-                    // Without a keeper the channel belongs to the starting program: it closes when that has been executed.
                     if self.running.get(&generation).is_some_and(|running| running.root != Root::Direct) {
                         self.keeper_lost(generation);
                     }
@@ -224,7 +230,8 @@ impl Supervisor {
 
     fn main_started(&mut self, generation: Generation, main: i32) {
         if let Some(running) = self.running.get_mut(&generation) {
-            (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
+            running.main = main;
+            running.reach = Pidfd::open(main).map_or(Reach::NotYet, Reach::Pidfd);
             running.send_early();
             running.look_at_memory();
         }

@@ -61,6 +61,14 @@ impl Supervisor {
         };
         // Known before anybody asks who is left: then nobody needs to look through /proc.
         self.childless = !left;
+        // The pids of all of them are free for others now, whichever is looked at first.
+        let ended =
+            |(pid, change): &(i32, Change)| (!matches!(change, Change::Stopped(_) | Change::Continued)).then_some(*pid);
+        for pid in changes.iter().filter_map(ended) {
+            for running in self.running.values_mut().filter(|running| running.main == pid) {
+                running.reach.reaped();
+            }
+        }
         for (pid, change) in changes {
             self.child_changed(pid, change);
         }
@@ -89,12 +97,10 @@ impl Supervisor {
 
     /// Without a keeper: is anything left of this generation?
     pub(crate) fn check_tree(&mut self, generation: Generation) {
-        let over = self.running.get(&generation).is_some_and(|running| running.outcome.is_some() || running.main == 0);
-        let lost = self
-            .running
-            .get(&generation)
-            .is_some_and(|r| r.root == Root::Direct && r.channel.is_none() && !process_exists(r.main));
-        if (over || lost) && self.members(generation).is_empty() {
+        let Some(running) = self.running.get(&generation) else { return };
+        let over = running.outcome.is_some() || running.main == 0;
+        let lost = || running.root == Root::Direct && running.channel.is_none() && !process_exists(running.main);
+        if (over || lost()) && self.members(generation).is_empty() {
             self.tell(Event::TreeGone(generation));
         }
     }

@@ -27,6 +27,7 @@ mod pause;
 mod place;
 mod ready;
 mod relay;
+mod rest;
 mod running;
 mod status;
 mod supervisor;
@@ -81,7 +82,11 @@ pub fn run(options: Options) -> Result<i32, RunError> {
     let mut supervisor = Supervisor::new(options, Some(place), name, signals, ignored_hangup);
     let code = supervisor.run();
     let (terminal, last_end) = (supervisor.terminal.take(), supervisor.last_end);
-    drop(supervisor);
+    // The name is free again before anybody hears of our end.
+    drop(supervisor.place.take());
+    // This process ends now: the kernel closes and frees the rest at once, whoever waits for the end should not wait for us
+    // to do it one by one.
+    std::mem::forget(supervisor);
     if let Some(terminal) = terminal {
         terminal.take_back();
         // A shell tells Ctrl-C from an exit code by the wait status: give it the one the program had.

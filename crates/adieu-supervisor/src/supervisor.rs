@@ -79,6 +79,7 @@ pub(crate) struct Supervisor {
     /// We had no children at all when we last reaped, and have started none since.
     pub(crate) childless: bool,
     pub(crate) next_look: Timestamp,
+    pub(crate) rest_at: Option<Timestamp>,
     /// While nobody serves: how long clients wait for it.
     pub(crate) unserved_until: Option<Timestamp>,
 }
@@ -144,6 +145,7 @@ impl Supervisor {
             exit: None,
             childless: false,
             next_look: now,
+            rest_at: None,
             unserved_until: None,
             options,
         }
@@ -173,6 +175,7 @@ impl Supervisor {
             self.keep_time();
             self.bound_the_wait();
             self.let_clients_go();
+            self.rest();
         }
     }
 
@@ -295,6 +298,7 @@ impl Supervisor {
             lot.program_ended(outcome);
         }
         let Some(running) = self.running.remove(&generation) else { return };
+        self.rest_soon();
         let cause =
             if outcome == Outcome::Signaled(Signal::KILL) && running.was_oom_killed() { Cause::Oom } else { cause };
         if let Outcome::Signaled(signal) = outcome {
