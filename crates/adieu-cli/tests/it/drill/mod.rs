@@ -1,6 +1,7 @@
 //! `adieu drill` and `adieu demo` as their users run them.
 
 mod demo;
+mod guide;
 mod screen;
 
 use std::process::Output;
