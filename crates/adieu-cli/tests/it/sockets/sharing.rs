@@ -1,0 +1,77 @@
+//! Two programs on one port: the second one gets EADDRINUSE, as without adieu, and the first is not disturbed.
+
+use std::net::SocketAddr;
+
+use super::{SHORT, python, serving, words};
+use crate::harness::{Adieu, Load, Place, Process, Setup, the_machine, wait_until_it_answers};
+
+/// A second `adieu run` for a program that wants the port of `first`.
+fn second(first: &Adieu) -> Adieu {
+    let command = python("plain.py");
+    let port = first.port().number().to_string();
+    let environment = [("PORT", port.as_str())];
+    let command = words(&command);
+    Place::new().run(Setup { name: "second", front: &[], options: SHORT, environment: &environment, program: &command })
+}
+
+/// A program without adieu that wants the port of `first`: its exit code and what it said.
+fn foreign(first: &Adieu, arguments: &[&str]) -> (Option<i32>, String) {
+    let command = python("plain.py");
+    let mut plain = std::process::Command::new(&command[0]);
+    plain.args(&command[1..]).args(arguments).env("PORT", first.port().number().to_string());
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let mut process = Process::start("foreign", &plain, directory.path());
+    (process.wait().code(), process.output())
+}
+
+#[test]
+fn a_second_supervisor_and_a_foreign_program_get_eaddrinuse_under_load() {
+    let _alone = the_machine();
+    let adieu = serving(Place::new(), &[], "plain.py", &[]);
+    let address = SocketAddr::from(([127, 0, 0, 1], adieu.port().number()));
+    // Also after a reload: then the sockets of two generations have shared the port.
+    let ends = Load { path: "/", reloads: 1, kept: 8 }.during(address, |more| {
+        for round in 0..2 {
+            let mut second = second(&adieu);
+            assert_eq!(second.wait().code(), Some(98), "round {round}: {}", second.output());
+            assert!(second.output().contains("cannot listen: EADDRINUSE"), "round {round}: {}", second.output());
+            assert_eq!(foreign(&adieu, &[]), (Some(98), "cannot listen: EADDRINUSE\n".to_owned()), "round {round}");
+            if round == 0 {
+                adieu.reload(1);
+            }
+            more();
+        }
+    });
+    ends.assert_nothing_lost(&adieu);
+    let generations: Vec<&str> = ends.bodies().collect();
+    assert_eq!(generations, ["generation 1\n", "generation 2\n"]);
+    adieu.stop();
+}
+
+#[test]
+fn a_program_gets_eaddrinuse_where_a_foreign_one_listens() {
+    let place = Place::new();
+    let command = python("plain.py");
+    let mut plain = std::process::Command::new(&command[0]);
+    plain.args(&command[1..]).env("PORT", place.port().to_string());
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let mut foreign = Process::start("foreign", &plain, directory.path());
+    let port = place.port();
+    wait_until_it_answers(&mut foreign, port, "/");
+    let command = words(&command);
+    let mut adieu = place.run(Setup { name: "it", front: &[], options: SHORT, environment: &[], program: &command });
+    assert_eq!(adieu.wait().code(), Some(98), "{}", adieu.output());
+    assert!(adieu.output().contains("cannot listen: EADDRINUSE"), "{}", adieu.output());
+    assert_eq!(crate::harness::get(port, "/").expect("the foreign one is not disturbed"), "generation 0\n");
+}
+
+#[test]
+fn a_program_that_wants_to_share_does_not_get_into_another_ones_group() {
+    let adieu = serving(Place::new(), &[], "plain.py", &[]);
+    for round in 0..2 {
+        // Without adieu the first had not shared its port: so it must not be shared with it.
+        assert_eq!(foreign(&adieu, &["reuseport"]), (Some(98), "cannot listen: EADDRINUSE\n".to_owned()), "{round}");
+        adieu.reload(round);
+    }
+    adieu.stop();
+}
