@@ -88,6 +88,8 @@ impl Supervisor {
             started: clock::now(),
             listener: None,
             unseen: false,
+            loose: std::collections::HashSet::new(),
+            next_comparison: clock::now() + std::time::Duration::from_secs(1),
             notify,
             said_ready: false,
             relays,
@@ -317,6 +319,8 @@ impl Supervisor {
         self.owed_watches.retain(|watch| watch.generation != generation);
         self.tell(Event::MainExited(generation, outcome));
         self.tell_losses(generation, &losses);
+        // What the next one inherits is not this generation's any more.
+        self.drop_unheld(generation);
     }
 
     /// Takes all ended children of ours.

@@ -204,6 +204,7 @@ impl Supervisor {
         let id = self.next_request;
         self.next_request += 1;
         self.asked.insert(id, change);
+        self.compare_serving();
         self.upstream.reloading(clock::now());
         self.tell(Event::Reload(id));
     }

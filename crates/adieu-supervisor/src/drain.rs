@@ -1,15 +1,15 @@
 //! Watching an old generation from outside: its accept queues, the handshakes begun before the switch, and what its
 //! connections are owed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use adieu_core::owed::{Counts, Ledger, Sample, State};
 use adieu_core::switch::{Event, Generation};
 use adieu_core::{Timestamp, duration};
+use adieu_linux::clock;
 use adieu_linux::diag::{self, Identity, Place, state};
-use adieu_linux::{clock, descriptors};
 
 use crate::supervisor::Supervisor;
 
@@ -63,6 +63,9 @@ impl Supervisor {
     pub(crate) fn places(&self, generation: Generation) -> Vec<Place> {
         let endpoints = self.groups.endpoints(generation);
         let mut places: Vec<Place> = endpoints.iter().map(|endpoint| Place::of(endpoint.address)).collect();
+        if self.unseen_wanted.generation == generation {
+            places.extend(self.unseen_wanted.endpoints.iter().map(|endpoint| Place::of(endpoint.address)));
+        }
         places.sort_unstable();
         places.dedup();
         places
@@ -128,19 +131,6 @@ impl Supervisor {
         let peers = sockets.iter().map(|socket| (socket.cookie, socket.remote)).collect();
         let connections = sockets.iter().map(|socket| socket.identity).collect();
         self.owed_watches.push(OwedWatch { generation, next: clock::now(), connections, ledger, peers });
-    }
-
-    /// The inodes of all sockets that processes of `generation` hold; `None` where they may not be read.
-    pub(crate) fn own_inodes(&self, generation: Generation) -> Option<HashSet<u64>> {
-        let mut own = HashSet::new();
-        for pid in self.members(generation) {
-            match descriptors::sockets(pid) {
-                Ok(found) => own.extend(found.into_iter().map(|(_, inode)| inode)),
-                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return None,
-                Err(_) => {}
-            }
-        }
-        Some(own)
     }
 
     pub(crate) fn advance_owed_watches(&mut self) {

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use adieu_core::group::SocketId;
 use adieu_core::notify;
 use adieu_core::signal::Signal;
 use adieu_core::switch::{Event, Generation};
@@ -26,6 +27,8 @@ enum Source {
     Keeper(Generation),
     Notify(Generation),
     Relay(Generation, usize),
+    /// The end of a process that has bound a socket.
+    Holder(SocketId),
     Accept,
     Clients,
     /// Exchanges that are advanced at every turn anyway.
@@ -42,6 +45,7 @@ impl Supervisor {
                 Source::Keeper(generation) => self.hear_keeper(generation),
                 Source::Notify(generation) => self.hear_notify(generation),
                 Source::Relay(generation, at) => self.relay(generation, at),
+                Source::Holder(socket) => self.holder_ended(socket),
                 Source::Accept => self.accept_clients(),
                 Source::Clients => self.advance_clients(),
                 Source::Other => {}
@@ -72,6 +76,12 @@ impl Supervisor {
                     interests.push(interest);
                     sources.push(Source::Relay(generation, at));
                 }
+            }
+        }
+        for (id, socket) in self.groups.all() {
+            if let Some(holder) = &socket.holder {
+                interests.push((holder.as_fd(), Readiness::READ));
+                sources.push(Source::Holder(id));
             }
         }
         if let Some(place) = &self.place {
@@ -151,6 +161,7 @@ impl Supervisor {
             .chain(self.looks.next())
             .chain(unserved)
             .chain(look)
+            .chain(self.next_comparison())
             .min();
         // Rounded up to a millisecond: waking just before the moment would only turn the loop.
         next.map(|at| if at <= now { Duration::ZERO } else { (at - now).max(Duration::from_micros(200)) })
@@ -173,7 +184,7 @@ impl Supervisor {
             self.running.values().filter(|r| r.is_alive()).map(|r| r.generation).collect();
         for generation in generations {
             if self.groups.waiting(generation) > 0 {
-                self.drop_unheld(generation);
+                self.look_for_unheld(generation);
             }
             if let Some(running) = self.running.get_mut(&generation) {
                 running.look_at_memory();

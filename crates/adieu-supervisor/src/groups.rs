@@ -3,6 +3,8 @@
 //! Invariant: the model in [`adieu_core::group`] lists the members of a group in the kernel's order. It can, because every
 //! `listen` that adds a member is made here, one at a time, and every close that removes one too.
 
+mod foreign;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,10 +12,15 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use adieu_core::address::Endpoint;
 use adieu_core::group::{Group, SocketId, Step};
 use adieu_core::switch::Generation;
+use adieu_linux::pidfd::Pidfd;
 use adieu_linux::{reuseport, sockets};
 
 /// The owner of sockets that wait for the next generation.
 pub(crate) const HELD: Generation = 0;
+/// The owner of sockets that nobody has any more, while they are closed.
+const GONE: Generation = Generation::MAX;
+/// The owner of sockets that are not ours at all.
+const FOREIGN: Generation = Generation::MAX - 1;
 
 /// An interface that does not exist: a listener bound to it is invisible to new connections.
 const NOWHERE: u32 = 0x7fff_fffe;
@@ -28,6 +35,10 @@ pub(crate) struct Socket {
     pub(crate) endpoint: Option<Endpoint>,
     /// What its program bound it to.
     pub(crate) bound: Option<std::net::SocketAddr>,
+    /// The process that bound it, until it ends.
+    pub(crate) holder: Option<Pidfd>,
+    /// No process had it at the last look.
+    pub(crate) unheld: bool,
     hidden: bool,
 }
 
@@ -36,6 +47,8 @@ pub(crate) struct Socket {
 pub(crate) struct Groups {
     sockets: BTreeMap<SocketId, Socket>,
     groups: BTreeMap<Endpoint, Group>,
+    /// Members of our groups that are somebody else's, by inode.
+    foreign: BTreeMap<SocketId, u64>,
     last: SocketId,
 }
 
@@ -52,7 +65,9 @@ impl Groups {
             return Ok(id);
         }
         self.last += 1;
-        self.sockets.insert(self.last, Socket { fd, inode, generation, endpoint: None, bound, hidden: false });
+        let socket =
+            Socket { fd, inode, generation, endpoint: None, bound, holder: None, unheld: false, hidden: false };
+        self.sockets.insert(self.last, socket);
         Ok(self.last)
     }
 
@@ -62,6 +77,19 @@ impl Groups {
 
     pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
         self.sockets.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+        self.sockets.get_mut(&id)
+    }
+
+    /// Whether a socket with this inode is held, for whichever generation.
+    pub(crate) fn has(&self, inode: u64) -> bool {
+        self.sockets.values().any(|socket| socket.inode == inode)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (SocketId, &Socket)> {
+        self.sockets.iter().map(|(id, socket)| (*id, socket))
     }
 
     pub(crate) fn of(&self, generation: Generation) -> impl Iterator<Item = (SocketId, &Socket)> {
@@ -106,17 +134,8 @@ impl Groups {
         }
         let endpoint = Self::endpoint_of(socket.fd.as_fd()).ok_or_else(invalid)?;
         sockets::share_port(socket.fd.as_fd())?;
-        let group = self.groups.entry(endpoint).or_default();
-        if let Some(first) = group.members().first() {
-            // Only sockets of one user share a group: the newcomer gets the user of those that are there.
-            let there = self.sockets.get(&first.id).and_then(|s| sockets::inode_and_owner(s.fd.as_fd()).ok());
-            let here = sockets::inode_and_owner(socket.fd.as_fd()).ok();
-            if let (Some((_, there)), Some((_, here))) = (there, here)
-                && there != here
-            {
-                sockets::give_to(socket.fd.as_fd(), there)?;
-            }
-        } else {
+        let there = self.member(&endpoint);
+        if there.is_none() {
             // Pinned before it exists: a second member would take half of the connections at its `listen` otherwise.
             let mut alone = Group::new();
             alone.listened(id, generation);
@@ -125,9 +144,9 @@ impl Groups {
                 reuseport::steer(socket.fd.as_fd(), &route.program(None))?;
             }
         }
+        let first = there.is_none();
         sockets::listen(socket.fd.as_fd(), backlog)?;
         let group = self.groups.entry(endpoint).or_default();
-        let first = group.members().is_empty();
         group.listened(id, generation);
         if let Some(socket) = self.sockets.get_mut(&id) {
             socket.endpoint = Some(endpoint);
@@ -146,12 +165,28 @@ impl Groups {
     }
 
     fn attach(&self, endpoint: &Endpoint, probe: Option<(u16, u32)>) -> io::Result<()> {
-        let Some(group) = self.groups.get(endpoint) else { return Ok(()) };
-        let member = group.members().first().and_then(|member| self.sockets.get(&member.id));
-        match (member, group.route()) {
+        let route = self.groups.get(endpoint).and_then(Group::route);
+        match (self.member(endpoint), route) {
             (Some(member), Some(route)) => reuseport::steer(member.fd.as_fd(), &route.program(probe)),
             _ => Ok(()),
         }
+    }
+
+    /// A socket of ours in the group: through it the whole group is steered.
+    fn member(&self, endpoint: &Endpoint) -> Option<&Socket> {
+        self.groups.get(endpoint)?.members().iter().find_map(|member| self.sockets.get(&member.id))
+    }
+
+    /// Only sockets of one user share an address: gives `socket`, which is about to be bound, to the user of those that
+    /// are there.
+    pub(crate) fn give_to_owner(&self, socket: BorrowedFd<'_>, endpoint: &Endpoint) -> io::Result<()> {
+        let there = self.sockets.values().find(|s| s.endpoint.is_some_and(|other| other.overlaps(endpoint)));
+        let Some(there) = there else { return Ok(()) };
+        let (_, owner) = sockets::inode_and_owner(there.fd.as_fd())?;
+        if sockets::inode_and_owner(socket)?.1 != owner {
+            sockets::give_to(socket, owner)?;
+        }
+        Ok(())
     }
 
     /// The switch: new connections at every address where `generation` listens go to it. Others' sockets that it covers
@@ -182,6 +217,11 @@ impl Groups {
             .collect()
     }
 
+    /// Whether there is a group of ours at `endpoint`.
+    pub(crate) fn is_steered(&self, endpoint: &Endpoint) -> bool {
+        self.groups.contains_key(endpoint)
+    }
+
     /// Whether new connections at `endpoint` go to `generation`.
     pub(crate) fn is_target(&self, endpoint: &Endpoint, generation: Generation) -> bool {
         self.groups.get(endpoint).and_then(Group::target) == Some(generation)
@@ -210,6 +250,7 @@ impl Groups {
     pub(crate) fn hand_over(&mut self, id: SocketId, to: Generation) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         let from = std::mem::replace(&mut socket.generation, to);
+        (socket.holder, socket.unheld) = (None, false);
         if let Some(group) = socket.endpoint.and_then(|endpoint| self.groups.get_mut(&endpoint)) {
             group.reassign(id, to);
             if group.target() == Some(from) && group.indices_of(from).is_empty() {
@@ -254,22 +295,22 @@ impl Groups {
             failed.extend(performed.err());
         }
         self.sockets.retain(|_, socket| socket.generation != generation || socket.endpoint.is_some());
-        self.groups.retain(|_, group| !group.members().is_empty());
+        self.forget_empty();
         failed
     }
 
     fn perform(&mut self, endpoint: &Endpoint, step: Step) -> io::Result<()> {
         match step {
             Step::Route(route) => {
-                let member =
-                    self.groups.get(endpoint).and_then(|group| group.members().first().map(|member| member.id));
-                let socket = member.and_then(|id| self.sockets.get(&id));
-                socket.map_or(Ok(()), |socket| reuseport::steer(socket.fd.as_fd(), &route.program(None)))
+                let member = self.member(endpoint);
+                member.map_or(Ok(()), |member| reuseport::steer(member.fd.as_fd(), &route.program(None)))
             }
             Step::DropNew(id) => self.sockets.get(&id).map_or(Ok(()), |socket| reuseport::drop_new(socket.fd.as_fd())),
             Step::Close(id) => {
-                // Whoever else may hold it: out of the group it goes now.
-                if let Some(socket) = self.sockets.remove(&id) {
+                if let Some(socket) = self.sockets.remove(&id)
+                    && socket.generation != GONE
+                {
+                    // Whoever else may hold it: out of the group it goes now.
                     drop(sockets::shut_down(socket.fd.as_fd()));
                 }
                 if let Some(group) = self.groups.get_mut(endpoint) {
@@ -280,19 +321,47 @@ impl Groups {
         }
     }
 
-    /// Closes one socket that its program does not hold any more.
-    pub(crate) fn forget(&mut self, id: SocketId) {
-        let Some(socket) = self.sockets.remove(&id) else { return };
-        drop(socket.fd);
-        let Some(endpoint) = socket.endpoint else { return };
-        let emptied = self.groups.get_mut(&endpoint).is_some_and(|group| {
-            group.left(id);
-            group.members().is_empty()
-        });
-        if emptied {
-            self.groups.remove(&endpoint);
-        } else {
-            drop(self.attach(&endpoint, None));
+    /// Closes one socket that its program does not hold any more. New connections go to those beside it first.
+    pub(crate) fn forget(&mut self, id: SocketId) -> Vec<io::Error> {
+        let Some(socket) = self.sockets.get_mut(&id) else { return Vec::new() };
+        let Some(endpoint) = socket.endpoint else {
+            self.sockets.remove(&id);
+            return Vec::new();
+        };
+        socket.generation = GONE;
+        if let Some(group) = self.groups.get_mut(&endpoint) {
+            group.reassign(id, GONE);
+            let left = |group: &Group| group.members().iter().map(|m| m.generation).filter(|g| *g < FOREIGN).max();
+            if let (None, Some(heir)) = (group.route(), left(group)) {
+                group.set_target(heir);
+            }
         }
+        self.retire(GONE)
+    }
+
+    /// Lets go of the sockets of `generation` and leaves the groups as they are: nothing will be switched any more, and
+    /// what its program closes shall be closed.
+    pub(crate) fn release(&mut self, generation: Generation) {
+        let ids: Vec<SocketId> = self.of(generation).map(|(id, _)| id).collect();
+        for id in ids {
+            let endpoint = self.sockets.remove(&id).and_then(|socket| socket.endpoint);
+            if let Some(group) = endpoint.and_then(|endpoint| self.groups.get_mut(&endpoint)) {
+                group.left(id);
+            }
+        }
+        self.forget_empty();
+    }
+
+    fn forget_empty(&mut self) {
+        let (groups, sockets, foreign) = (&mut self.groups, &self.sockets, &mut self.foreign);
+        groups.retain(|_, group| {
+            let ours = group.members().iter().any(|member| sockets.contains_key(&member.id));
+            if !ours {
+                for member in group.members() {
+                    foreign.remove(&member.id);
+                }
+            }
+            ours
+        });
     }
 }

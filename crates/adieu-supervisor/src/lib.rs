@@ -7,6 +7,7 @@ mod births;
 mod calls;
 mod carry;
 pub mod client;
+mod compare;
 mod control;
 mod drain;
 mod events;
@@ -29,6 +30,7 @@ mod running;
 mod status;
 mod supervisor;
 mod terminal;
+mod unheld;
 mod upstream;
 
 use std::path::Path;

@@ -37,6 +37,13 @@ impl Inherited {
     }
 }
 
+impl Inherited {
+    /// Whether one of them has this inode.
+    pub(crate) fn has(&self, inode: u64) -> bool {
+        self.sockets.iter().any(|socket| sockets::inode_and_owner(socket.as_fd()).is_ok_and(|(own, _)| own == inode))
+    }
+}
+
 /// Environment variables to set.
 type Variables = Vec<(OsString, OsString)>;
 

@@ -90,13 +90,12 @@ impl Supervisor {
             // Our own sockets listen before the program runs: it has to accept a probe, or say READY=1.
             _ if !self.options.listen.is_empty() => false,
             Sockets::Pass => true,
-            Sockets::Auto if running.unseen => true,
-            Sockets::Auto if running.listener.is_none() => false,
+            Sockets::Auto if running.listener.is_none() && !running.unseen => false,
             Sockets::Auto => {
                 let wanted = self.wanted(generation);
                 let present = self.present(generation);
                 let first = wanted.is_empty() && self.switch.serving() == Some(generation);
-                if first { !present.is_empty() } else { missing(&wanted, &present).is_empty() }
+                if first { running.unseen || !present.is_empty() } else { missing(&wanted, &present).is_empty() }
             }
         }
     }
@@ -106,6 +105,9 @@ impl Supervisor {
         let serving = self.switch.serving().filter(|serving| *serving != generation);
         let mut wanted = serving.map(|old| self.groups.endpoints(old)).unwrap_or_default();
         wanted.extend(self.groups.endpoints(HELD));
+        if serving.is_none() {
+            wanted.extend(&self.unseen_wanted.endpoints);
+        }
         wanted
     }
 
@@ -116,6 +118,7 @@ impl Supervisor {
             self.running.get(&generation).map(|running| running.waiting_listens.as_slice()).unwrap_or_default();
         let held = waiting.iter().filter_map(|waiting| self.groups.get(waiting.socket));
         present.extend(held.filter_map(|socket| Groups::endpoint_of(socket.fd.as_fd())));
+        present.extend(self.present_unseen(generation));
         present
     }
 

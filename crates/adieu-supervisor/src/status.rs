@@ -9,6 +9,8 @@ use crate::supervisor::Supervisor;
 
 impl Supervisor {
     pub(crate) fn status(&mut self) -> Status {
+        self.drop_all_unheld();
+        self.mind_foreign();
         let connections = self.count_connections();
         let now = clock::now();
         let generations = self.switch.statuses().map(|status| {

@@ -12,6 +12,7 @@ use adieu_linux::signals::SignalFd;
 use adieu_linux::{clock, process};
 
 use crate::carry::{Carry, Lingering};
+use crate::compare::Unseen;
 use crate::control::Client;
 use crate::drain::{OwedWatch, QueueWatch};
 use crate::groups::Groups;
@@ -55,6 +56,7 @@ pub(crate) struct Supervisor {
     pub(crate) asked: HashMap<switch::Request, Change>,
     pub(crate) next_request: switch::Request,
     pub(crate) probe: Option<Probe>,
+    pub(crate) unseen_wanted: Unseen,
     pub(crate) queue_watches: Vec<QueueWatch>,
     pub(crate) owed_watches: Vec<OwedWatch>,
     /// Connections of old generations that are taken over, requests under way from them, and what is left to close.
@@ -125,6 +127,7 @@ impl Supervisor {
             asked: HashMap::new(),
             next_request: 1,
             probe: None,
+            unseen_wanted: Unseen::default(),
             queue_watches: Vec::new(),
             owed_watches: Vec::new(),
             lots: Vec::new(),
@@ -170,6 +173,7 @@ impl Supervisor {
             self.advance_hooks();
             self.look_at_connections();
             self.look_around();
+            self.look_for_unseen();
             self.keep_time();
             self.bound_the_wait();
             self.let_clients_go();
@@ -223,6 +227,7 @@ impl Supervisor {
         for waiting in waiting.into_iter().flatten() {
             self.answer_listen(generation, waiting.call, waiting.socket, waiting.backlog);
         }
+        self.mind_foreign();
         match self.groups.target(generation) {
             Ok(()) => self.tell(Event::Switched(generation)),
             Err(error) => {
@@ -300,6 +305,9 @@ impl Supervisor {
     fn ask_main(&mut self, generation: Generation) {
         self.end_owed_watch(generation);
         let signal = self.stop_signal;
+        if self.switch.is_stopping() {
+            self.groups.release(generation);
+        }
         if let Some(running) = self.running.get(&generation)
             && let Err(error) = running.signal_main(signal)
         {
@@ -331,6 +339,7 @@ impl Supervisor {
         if self.switch.starting().is_none() && self.switch.serving().is_none() && !self.switch.is_stopping() {
             self.groups.hold(generation);
         }
+        self.mind_foreign();
         for error in self.groups.retire(generation) {
             self.note(format!("generation {generation}: closing its sockets: {error}"));
         }

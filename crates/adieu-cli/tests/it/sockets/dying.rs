@@ -13,7 +13,9 @@ fn after_a_crash_clients_are_refused_at_once() {
     assert!(get(port, "/die").is_err());
     // What is left of its tree takes its time, but nobody holds the listener any more.
     let began = Instant::now();
-    crate::init::until("the listener is gone", || get(port, "/").is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused));
+    crate::init::until("the listener is gone", || {
+        get(port, "/").is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused)
+    });
     assert!(began.elapsed() < Duration::from_secs(8), "{:?}\n{}", began.elapsed(), adieu.timeline());
     assert_eq!(adieu.status().generations.len(), 1, "the tree was expected to be there still");
 }

@@ -38,8 +38,13 @@ fn words(command: &[String]) -> Vec<&str> {
 fn serving(place: Place, options: &[&str], program: &str, arguments: &[&str]) -> Adieu {
     let command = python(program);
     let command = [&words(&command), arguments].concat();
-    let mut adieu =
-        place.run(Setup { name: "it", front: &[], options: &[SHORT, options].concat(), environment: &[], program: &command });
+    let mut adieu = place.run(Setup {
+        name: "it",
+        front: &[],
+        options: &[SHORT, options].concat(),
+        environment: &[],
+        program: &command,
+    });
     adieu.wait_until_it_answers("/");
     adieu
 }

@@ -49,7 +49,10 @@ fn a_client_of_a_port_that_was_only_tried_does_not_hang() {
     if let Ok(mut client) = TcpStream::connect_timeout(&address, Duration::from_secs(5)) {
         client.set_read_timeout(Some(Duration::from_secs(20))).expect("a time");
         let got = client.read(&mut [0; 1]);
-        assert!(got.as_ref().is_ok_and(|got| *got == 0) || got.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset));
+        assert!(
+            got.as_ref().is_ok_and(|got| *got == 0)
+                || got.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset)
+        );
     }
     assert!(TcpStream::connect_timeout(&address, Duration::from_secs(5)).is_err());
     adieu.stop();

@@ -2,11 +2,10 @@
 
 Every answer names the generation that gives it. Nothing is done about signals.
 """
+import asyncio
 import os
 import random
 import socket
-import threading
-import time
 
 GENERATION = os.environ.get("ADIEU_GENERATION", "0")
 PORT = int(os.environ.get("PORT", "0"))
@@ -23,37 +22,29 @@ def listening(host="127.0.0.1", port=PORT, family=socket.AF_INET, options=()):
     return listener
 
 
-def converse(connection, heard=None):
+async def converse(reader, writer, heard):
     try:
-        with connection:
-            while True:
-                request = b""
-                while not request.endswith(b"\r\n\r\n"):
-                    got = connection.recv(65536)
-                    if not got:
-                        return
-                    request += got
-                path = request.split()[1].decode()
-                if heard:
-                    heard(path)
-                time.sleep(random.uniform(0, 0.01))
-                body = f"generation {GENERATION}\n".encode()
-                head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-                connection.sendall(head + body)
-                if b"connection: close" in request.lower():
-                    return
-    except OSError:
+        while True:
+            request = await reader.readuntil(b"\r\n\r\n")
+            if heard:
+                heard(request.split()[1].decode())
+            await asyncio.sleep(random.uniform(0, 0.01))
+            body = f"generation {GENERATION}\n".encode()
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            await writer.drain()
+            if b"connection: close" in request.lower():
+                break
+    except (OSError, asyncio.IncompleteReadError):
         pass
+    writer.close()
+
+
+async def accept(listeners, heard):
+    for listener in listeners:
+        await asyncio.start_server(lambda r, w: converse(r, w, heard), sock=listener, backlog=1024)
+    await asyncio.Event().wait()
 
 
 def serve(*listeners, heard=None):
-    """Accepts for ever, a thread for each listener and each connection."""
-
-    def accept(listener):
-        while True:
-            connection, _ = listener.accept()
-            threading.Thread(target=converse, args=(connection, heard), daemon=True).start()
-
-    for listener in listeners[1:]:
-        threading.Thread(target=accept, args=(listener,), daemon=True).start()
-    accept(listeners[0])
+    """Answers for ever; `heard` is called with the path of each request."""
+    asyncio.run(accept(listeners, heard))

@@ -1,0 +1,99 @@
+//! Duplicates that no process of their generation has any more: the program has closed its own, or has died.
+//!
+//! A listener without anybody who accepts must not keep clients waiting. It is closed, unless its program binds the same
+//! address again: then it is given that socket back, and whoever waits in its queue is served.
+
+use std::collections::HashSet;
+use std::io::ErrorKind;
+
+use adieu_core::address::Endpoint;
+use adieu_core::group::SocketId;
+use adieu_core::switch::Generation;
+use adieu_linux::descriptors;
+
+use crate::groups::HELD;
+use crate::supervisor::Supervisor;
+
+impl Supervisor {
+    /// The sockets that the program of `generation` has bound and no process of it has any more; none where that cannot be
+    /// seen.
+    fn unheld(&self, generation: Generation) -> Vec<SocketId> {
+        if generation == HELD || self.groups.of(generation).next().is_none() {
+            return Vec::new();
+        }
+        let mut present = HashSet::new();
+        for pid in self.members(generation) {
+            match descriptors::sockets(pid) {
+                Ok(found) => present.extend(found.into_iter().map(|(_, inode)| inode)),
+                // Unreadable: it may have any of them.
+                Err(error) if error.kind() == ErrorKind::PermissionDenied => return Vec::new(),
+                Err(_) => {}
+            }
+        }
+        let bound = self.groups.of(generation).filter(|(_, socket)| socket.bound.is_some());
+        bound.filter(|(_, socket)| !present.contains(&socket.inode)).map(|(id, _)| id).collect()
+    }
+
+    /// Closes all that nobody has.
+    pub(crate) fn drop_unheld(&mut self, generation: Generation) {
+        for id in self.unheld(generation) {
+            self.drop_socket(id);
+        }
+    }
+
+    /// As [`Self::drop_unheld`], for every generation.
+    pub(crate) fn drop_all_unheld(&mut self) {
+        for generation in self.running.keys().copied().collect::<Vec<_>>() {
+            self.drop_unheld(generation);
+        }
+    }
+
+    /// Closes what nobody had at the look before this one either: a program may be about to bind the address again.
+    pub(crate) fn look_for_unheld(&mut self, generation: Generation) {
+        let unheld = self.unheld(generation);
+        let ids: Vec<SocketId> = self.groups.of(generation).map(|(id, _)| id).collect();
+        for id in ids {
+            let gone = unheld.contains(&id);
+            let Some(socket) = self.groups.get_mut(id) else { continue };
+            if std::mem::replace(&mut socket.unheld, gone) && gone {
+                self.drop_socket(id);
+            }
+        }
+    }
+
+    /// Makes room for a socket that is about to be bound to `endpoint`, and says which one may be given instead.
+    pub(crate) fn unheld_at(&mut self, generation: Generation, endpoint: &Endpoint) -> Option<SocketId> {
+        let mut same = None;
+        for id in self.unheld(generation) {
+            let Some(socket) = self.groups.get(id) else { continue };
+            match socket.endpoint {
+                Some(there) if there == *endpoint => same = same.or(Some(id)),
+                // It is in the way: `bind` or `listen` would fail.
+                Some(there) if there.overlaps(endpoint) => self.drop_socket(id),
+                Some(_) => {}
+                None => self.drop_socket(id),
+            }
+        }
+        same
+    }
+
+    /// A process that had bound a listener has ended. Others may have it still; if not, and if it was one of several, the
+    /// others get all new connections from now on.
+    pub(crate) fn holder_ended(&mut self, id: SocketId) {
+        let Some(socket) = self.groups.get_mut(id) else { return };
+        socket.holder = None;
+        let (generation, endpoint) = (socket.generation, socket.endpoint);
+        let alone = self.groups.of(generation).filter(|(_, socket)| socket.endpoint == endpoint).count() < 2;
+        if alone {
+            self.look_for_unheld(generation);
+        } else {
+            self.drop_unheld(generation);
+        }
+    }
+
+    fn drop_socket(&mut self, id: SocketId) {
+        for error in self.groups.forget(id) {
+            self.note(format!("closing a socket that nobody has any more: {error}"));
+        }
+    }
+}
