@@ -134,23 +134,16 @@ impl Groups {
         }
         let endpoint = Self::endpoint_of(socket.fd.as_fd()).ok_or_else(invalid)?;
         sockets::share_port(socket.fd.as_fd())?;
-        let there = self.member(&endpoint);
-        if there.is_none() {
-            // Pinned before it exists: a second member would take half of the connections at its `listen` otherwise.
-            let mut alone = Group::new();
-            alone.listened(id, generation);
-            alone.set_target(generation);
-            if let Some(route) = alone.route() {
-                reuseport::steer(socket.fd.as_fd(), &route.program(None))?;
-            }
-        }
-        let first = there.is_none();
+        let first = self.member(&endpoint).is_none();
         sockets::listen(socket.fd.as_fd(), backlog)?;
         let group = self.groups.entry(endpoint).or_default();
         group.listened(id, generation);
         if let Some(socket) = self.sockets.get_mut(&id) {
             socket.endpoint = Some(endpoint);
         }
+        // Pinned from the first member on: a second one would take half of the connections at its `listen` otherwise. Not
+        // before this one listens: the kernel takes one with a program for one that has listened already, and refuses it
+        // beside a listener on an address that overlaps.
         if first || steers {
             self.steer(&endpoint, generation)?;
         }

@@ -94,6 +94,12 @@ impl Ends {
         self.lost.values().sum()
     }
 
+    /// Whether a client got no answer and no end either.
+    pub(crate) fn hung(&self) -> bool {
+        let timed_out = io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error()).to_string();
+        self.lost.keys().any(|words| words.contains(&timed_out) || words.contains("timed out"))
+    }
+
     /// The different answers that came.
     pub(crate) fn bodies(&self) -> impl Iterator<Item = &str> {
         self.bodies.keys().map(String::as_str)

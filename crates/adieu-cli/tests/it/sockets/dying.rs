@@ -20,6 +20,18 @@ fn after_a_crash_clients_are_refused_at_once() {
     assert_eq!(adieu.status().generations.len(), 1, "the tree was expected to be there still");
 }
 
+/// Without adieu a program that closes its listener and finishes what it has refuses others at once: so it must be with.
+#[test]
+fn what_a_stopping_program_has_closed_refuses_at_once() {
+    let mut adieu = serving(Place::new(), &[], "closes.py", &[]);
+    let port = adieu.port().number();
+    adieu.signal(rustix::process::Signal::TERM);
+    crate::init::until("it has closed its listener", || adieu.output().contains("closed"));
+    assert_eq!(get(port, "/").expect_err("nobody listens").kind(), std::io::ErrorKind::ConnectionRefused);
+    assert!(adieu.ended().is_none(), "it was expected to take its time");
+    assert_eq!(adieu.wait().code(), Some(0), "{}", adieu.output());
+}
+
 #[test]
 fn with_restart_clients_wait_and_are_served() {
     let adieu = serving(Place::new(), &["--grace", "300ms", "--restart", "on-failure"], "dies.py", &[]);

@@ -1,7 +1,13 @@
 //! What programs do with their sockets, and what the first design broke on.
 
 mod dying;
+mod handshakes;
+mod interrupted;
+mod nested;
+mod network;
 mod probing;
+mod refused;
+mod several;
 mod sharing;
 
 use std::path::{Path, PathBuf};

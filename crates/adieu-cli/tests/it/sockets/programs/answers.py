@@ -9,9 +9,10 @@ import socket
 
 GENERATION = os.environ.get("ADIEU_GENERATION", "0")
 PORT = int(os.environ.get("PORT", "0"))
+HOST = os.environ.get("HOST", "127.0.0.1")
 
 
-def listening(host="127.0.0.1", port=PORT, family=socket.AF_INET, options=()):
+def listening(host=HOST, port=PORT, family=socket.AF_INET, options=()):
     """A listening socket; `options` are set before it is bound."""
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
