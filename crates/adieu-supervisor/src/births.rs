@@ -260,6 +260,7 @@ impl Supervisor {
             }
             Report::WatchRefused(errno) => {
                 running.unseen = true;
+                running.next_comparison = clock::now();
                 let error = std::io::Error::from_raw_os_error(errno);
                 let why = match error.raw_os_error() {
                     Some(16) => "another seccomp listener is there already, as under an outer `adieu run`".to_owned(),

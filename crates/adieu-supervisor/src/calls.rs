@@ -156,7 +156,7 @@ impl Supervisor {
 
     fn set_holder(&mut self, id: SocketId, process: i32) {
         if let Some(socket) = self.groups.get_mut(id) {
-            (socket.holder, socket.unheld) = (Pidfd::open(process).ok(), false);
+            (socket.holder, socket.unheld_since) = (Pidfd::open(process).ok(), None);
         }
     }
 

@@ -15,8 +15,9 @@ use adieu_linux::diag::{self, Place, state};
 use crate::options::Sockets;
 use crate::supervisor::Supervisor;
 
-/// How often a starting generation is looked at that is known to listen unseen.
+/// How often a starting generation is looked at that listens unseen as far as is known, and one that does not, at first.
 const UNSEEN_EVERY: Duration = Duration::from_millis(20);
+const SELDOM: Duration = Duration::from_secs(1);
 /// The longest pause between two looks at a generation that has not been seen to listen at all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -31,7 +32,7 @@ const EVERYWHERE: [Place; 2] = [Place { port: 0, v6: false }, Place { port: 0, v
 
 impl Supervisor {
     /// Where `generation` listens without our having seen it; `None` where that cannot be known.
-    fn unseen_listeners(&self, generation: Generation) -> Option<Vec<Endpoint>> {
+    pub(crate) fn unseen_listeners(&self, generation: Generation) -> Option<Vec<Endpoint>> {
         let running = self.running.get(&generation)?;
         let own = self.own_inodes(generation)?;
         let listeners = diag::tcp_sockets(&EVERYWHERE, &[state::LISTEN]).ok()?;
@@ -95,12 +96,9 @@ impl Supervisor {
         let Some(running) = self.running.get_mut(&generation).filter(|running| now >= running.next_comparison) else {
             return;
         };
-        let pause = if self.unseen_wanted.endpoints.is_empty() {
-            (now - running.started).clamp(Duration::from_secs(1), LONGEST_PAUSE)
-        } else {
-            UNSEEN_EVERY
-        };
-        running.next_comparison = now + pause;
+        let expected = running.unseen || !self.unseen_wanted.endpoints.is_empty();
+        let (shortest, age) = (if expected { UNSEEN_EVERY } else { SELDOM }, now - running.started);
+        running.next_comparison = now + (age / 4).clamp(shortest, LONGEST_PAUSE);
         if let Some(found) = self.unseen_listeners(generation).filter(|found| !found.is_empty()) {
             self.note_unseen(generation, &found);
             if let Some(running) = self.running.get_mut(&generation) {

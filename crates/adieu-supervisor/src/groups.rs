@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use adieu_core::Timestamp;
 use adieu_core::address::Endpoint;
 use adieu_core::group::{Group, SocketId, Step};
 use adieu_core::switch::Generation;
@@ -37,8 +38,8 @@ pub(crate) struct Socket {
     pub(crate) bound: Option<std::net::SocketAddr>,
     /// The process that bound it, until it ends.
     pub(crate) holder: Option<Pidfd>,
-    /// No process had it at the last look.
-    pub(crate) unheld: bool,
+    /// No process has had it since.
+    pub(crate) unheld_since: Option<Timestamp>,
     hidden: bool,
 }
 
@@ -66,7 +67,7 @@ impl Groups {
         }
         self.last += 1;
         let socket =
-            Socket { fd, inode, generation, endpoint: None, bound, holder: None, unheld: false, hidden: false };
+            Socket { fd, inode, generation, endpoint: None, bound, holder: None, unheld_since: None, hidden: false };
         self.sockets.insert(self.last, socket);
         Ok(self.last)
     }
@@ -243,7 +244,7 @@ impl Groups {
     pub(crate) fn hand_over(&mut self, id: SocketId, to: Generation) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
         let from = std::mem::replace(&mut socket.generation, to);
-        (socket.holder, socket.unheld) = (None, false);
+        (socket.holder, socket.unheld_since) = (None, None);
         if let Some(group) = socket.endpoint.and_then(|endpoint| self.groups.get_mut(&endpoint)) {
             group.reassign(id, to);
             if group.target() == Some(from) && group.indices_of(from).is_empty() {

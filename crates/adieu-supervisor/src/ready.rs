@@ -13,6 +13,7 @@ use adieu_linux::{clock, connections, sockets};
 use crate::groups::{Groups, HELD};
 use crate::http::{Exchange, Outcome};
 use crate::options::{HttpTarget, ReadyWhen, Sockets};
+use crate::running::Running;
 use crate::supervisor::Supervisor;
 
 const PROBE_EVERY: Duration = Duration::from_millis(50);
@@ -79,25 +80,29 @@ impl Supervisor {
 
     fn is_ready_by_itself(&self, generation: Generation) -> bool {
         let Some(running) = self.running.get(&generation).filter(|running| running.is_alive()) else { return false };
-        if running.said_ready {
-            return true;
-        }
-        if self.must_say_ready {
+        if self.must_say_ready && !running.said_ready {
             return false;
         }
         match self.options.sockets {
             Sockets::Off => true,
             // Our own sockets listen before the program runs: it has to accept a probe, or say READY=1.
-            _ if !self.options.listen.is_empty() => false,
+            _ if !self.options.listen.is_empty() => running.said_ready,
             Sockets::Pass => true,
             Sockets::Auto if running.listener.is_none() && !running.unseen => false,
-            Sockets::Auto => {
-                let wanted = self.wanted(generation);
-                let present = self.present(generation);
-                let first = wanted.is_empty() && self.switch.serving() == Some(generation);
-                if first { running.unseen || !present.is_empty() } else { missing(&wanted, &present).is_empty() }
-            }
+            Sockets::Auto => self.listens(generation, running),
         }
+    }
+
+    /// Where the one before listens; the first one of all, somewhere. READY=1 does not stand for that: it may come from a
+    /// supervisor in between, which does not see it.
+    fn listens(&self, generation: Generation, running: &Running) -> bool {
+        let wanted = self.wanted(generation);
+        let present = self.present(generation);
+        if !wanted.is_empty() || self.switch.serving() != Some(generation) {
+            return missing(&wanted, &present).is_empty();
+        }
+        let unknown = || running.unseen && self.unseen_listeners(generation).is_none();
+        running.said_ready || !present.is_empty() || unknown()
     }
 
     /// Where the generation before listens, or listened.

@@ -5,14 +5,18 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
+use std::time::Duration;
 
 use adieu_core::address::Endpoint;
 use adieu_core::group::SocketId;
 use adieu_core::switch::Generation;
-use adieu_linux::descriptors;
+use adieu_linux::{clock, descriptors};
 
 use crate::groups::HELD;
 use crate::supervisor::Supervisor;
+
+/// A program that binds an address again within this time gets the socket that it has closed, with all who wait.
+const REBIND: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     /// The sockets that the program of `generation` has bound and no process of it has any more; none where that cannot be
@@ -48,14 +52,15 @@ impl Supervisor {
         }
     }
 
-    /// Closes what nobody had at the look before this one either: a program may be about to bind the address again.
+    /// Closes what nobody has had for a while: a program may be about to bind the address again.
     pub(crate) fn look_for_unheld(&mut self, generation: Generation) {
-        let unheld = self.unheld(generation);
+        let (unheld, now) = (self.unheld(generation), clock::now());
         let ids: Vec<SocketId> = self.groups.of(generation).map(|(id, _)| id).collect();
         for id in ids {
-            let gone = unheld.contains(&id);
             let Some(socket) = self.groups.get_mut(id) else { continue };
-            if std::mem::replace(&mut socket.unheld, gone) && gone {
+            if !unheld.contains(&id) {
+                socket.unheld_since = None;
+            } else if now - *socket.unheld_since.get_or_insert(now) >= REBIND {
                 self.drop_socket(id);
             }
         }

@@ -42,7 +42,8 @@ fn handshakes_of_before_the_switch_end_well() {
     until("it serves", || adieu.output().contains("serves"));
     network.lose_all_but_syn(port);
     let mut clients = clients(&network, adieu.place(), port);
-    let help = tool(Command::new("ip").args(&network.server()[1..]).args(["cat", "/proc/sys/net/ipv4/tcp_migrate_req"]));
+    let help =
+        tool(Command::new("ip").args(&network.server()[1..]).args(["cat", "/proc/sys/net/ipv4/tcp_migrate_req"]));
     assert_eq!(help, "0\n", "the kernel would help");
 
     let reload = adieu.client(&["reload", "it", "--wait", "switched"]);
