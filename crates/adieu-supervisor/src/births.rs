@@ -355,7 +355,7 @@ impl Supervisor {
                 self.keeper_lost(generation);
             }
             self.main_changed(generation, change);
-        } else if ended && self.probe.as_ref().and_then(crate::ready::Probe::command) == Some(pid) {
+        } else if ended && self.probe.as_ref().and_then(crate::probe::Probe::command) == Some(pid) {
             self.probe_command_ended(change == Change::Exited(0));
         } else if ended {
             self.hook_ended(pid, change == Change::Exited(0));

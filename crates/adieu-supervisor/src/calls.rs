@@ -156,7 +156,7 @@ impl Supervisor {
 
     fn set_holder(&mut self, id: SocketId, process: i32) {
         if let Some(socket) = self.groups.get_mut(id) {
-            (socket.holder, socket.unheld_since) = (Pidfd::open(process).ok(), None);
+            (socket.holder, socket.unheld_since) = (Pidfd::open(process).ok().map(|pidfd| (process, pidfd)), None);
         }
     }
 
@@ -265,8 +265,9 @@ impl Supervisor {
             return false;
         };
         let serving = self.switch.serving().filter(|serving| *serving != generation);
-        let takes_traffic =
-            serving.is_some_and(|old| self.groups.endpoints(old).iter().any(|there| endpoint.steals_from(there)));
+        // Where the serving one listens too, their group decides.
+        let there = serving.map(|old| self.groups.endpoints(old)).unwrap_or_default();
+        let takes_traffic = !there.contains(&endpoint) && there.iter().any(|there| endpoint.steals_from(there));
         if takes_traffic {
             self.note_once(format!(
                 "generation {generation} listens on {endpoint}, inside what the serving one has: held until it is ready"

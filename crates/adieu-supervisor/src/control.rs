@@ -292,6 +292,9 @@ impl Supervisor {
                 text = format!("{text}: it listens {there}, the one before it on {}", list(&missing));
             } else {
                 text = format!("{text}: {}", self.options.ready.unmet());
+                if let Some(why) = self.probe.as_ref().and_then(|probe| probe.failure.as_ref()) {
+                    text = format!("{text} ({why})");
+                }
             }
         }
         (text, running.tail.lines())

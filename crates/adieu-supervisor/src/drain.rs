@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use adieu_core::owed::{Counts, Ledger, Sample, State};
-use adieu_core::switch::{Event, Generation};
+use adieu_core::switch::{Event, Generation, Phase};
 use adieu_core::{Timestamp, duration};
 use adieu_linux::clock;
 use adieu_linux::diag::{self, Identity, Place, state};
@@ -28,6 +28,8 @@ pub(crate) struct QueueWatch {
     handshakes: Vec<Identity>,
     /// Without overlap nothing has settled before the drain: it begins with the queues.
     drains: bool,
+    /// Until then it still gets new connections: it could not have them back if it were to take over again.
+    hide_at: Option<Timestamp>,
 }
 
 /// Waiting until no connection is owed an answer.
@@ -72,9 +74,37 @@ impl Supervisor {
     }
 
     pub(crate) fn watch_queues(&mut self, generation: Generation, drains: bool) {
+        let (now, serving) = (clock::now(), self.switch.serving().unwrap_or_default());
+        let visible = self.groups.still_visible(serving, generation);
+        let hide_at = visible.first().filter(|_| !drains).map(|endpoint| {
+            self.note(format!(
+                "without CAP_NET_RAW new connections to {endpoint} go to generation {generation} until it has settled"
+            ));
+            now + self.options.settle
+        });
+        let handshakes = self.handshakes(generation);
+        self.queue_watches.push(QueueWatch { generation, next: hide_at.unwrap_or(now), handshakes, drains, hide_at });
+    }
+
+    fn handshakes(&self, generation: Generation) -> Vec<Identity> {
         let handshakes = diag::tcp_sockets(&self.places(generation), &[state::SYN_RECV]).unwrap_or_default();
-        let handshakes = handshakes.iter().map(|socket| socket.identity).collect();
-        self.queue_watches.push(QueueWatch { generation, next: clock::now(), handshakes, drains });
+        handshakes.iter().map(|socket| socket.identity).collect()
+    }
+
+    /// Takes the last new connections from a generation that has settled.
+    fn hide(&mut self, watch: &mut QueueWatch) {
+        let settles = |status: adieu_core::switch::Status| {
+            status.generation == watch.generation && status.phase == Phase::Settling
+        };
+        if watch.hide_at.take().is_none() || !self.switch.statuses().any(settles) {
+            return;
+        }
+        if let Some(serving) = self.switch.serving()
+            && let Err(error) = self.groups.hide_covered(serving)
+        {
+            self.note(format!("generation {}: its listeners cannot be hidden: {error}", watch.generation));
+        }
+        watch.handshakes = self.handshakes(watch.generation);
     }
 
     pub(crate) fn advance_queue_watches(&mut self) {
@@ -84,6 +114,7 @@ impl Supervisor {
                 self.queue_watches.push(watch);
                 continue;
             }
+            self.hide(&mut watch);
             let mut open = diag::look_up(watch.handshakes.drain(..)).unwrap_or_default();
             open.retain(|socket| socket.state == state::SYN_RECV);
             watch.handshakes.extend(open.iter().map(|socket| socket.identity));

@@ -79,7 +79,7 @@ impl Supervisor {
             }
         }
         for (id, socket) in self.groups.all() {
-            if let Some(holder) = &socket.holder {
+            if let Some((_, holder)) = &socket.holder {
                 interests.push((holder.as_fd(), Readiness::READ));
                 sources.push(Source::Holder(id));
             }
@@ -92,7 +92,7 @@ impl Supervisor {
             interests.push(client.interest());
             sources.push(Source::Clients);
         }
-        if let Some(interest) = self.probe.as_ref().and_then(crate::ready::Probe::interest) {
+        if let Some(interest) = self.probe.as_ref().and_then(crate::probe::Probe::interest) {
             interests.push(interest);
             sources.push(Source::Other);
         }

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use adieu_core::Timestamp;
 use adieu_core::address::Endpoint;
-use adieu_core::group::{Group, SocketId, Step};
+use adieu_core::group::{Group, Route, SocketId, Step};
 use adieu_core::switch::Generation;
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::{reuseport, sockets};
@@ -37,7 +37,7 @@ pub(crate) struct Socket {
     /// What its program bound it to.
     pub(crate) bound: Option<std::net::SocketAddr>,
     /// The process that bound it, until it ends.
-    pub(crate) holder: Option<Pidfd>,
+    pub(crate) holder: Option<(i32, Pidfd)>,
     /// No process has had it since.
     pub(crate) unheld_since: Option<Timestamp>,
     hidden: bool,
@@ -50,6 +50,10 @@ pub(crate) struct Groups {
     groups: BTreeMap<Endpoint, Group>,
     /// Members of our groups that are somebody else's, by inode.
     foreign: BTreeMap<SocketId, u64>,
+    /// A source port whose connections reach a generation that is not the target.
+    probe: Option<(u16, Generation)>,
+    /// Whether what was hidden can be shown again; found out when it matters.
+    can_show: Option<bool>,
     last: SocketId,
 }
 
@@ -155,15 +159,23 @@ impl Groups {
     fn steer(&mut self, endpoint: &Endpoint, generation: Generation) -> io::Result<()> {
         let Some(group) = self.groups.get_mut(endpoint) else { return Ok(()) };
         group.set_target(generation);
-        self.attach(endpoint, None)
+        self.attach(endpoint)
     }
 
-    fn attach(&self, endpoint: &Endpoint, probe: Option<(u16, u32)>) -> io::Result<()> {
-        let route = self.groups.get(endpoint).and_then(Group::route);
-        match (self.member(endpoint), route) {
-            (Some(member), Some(route)) => reuseport::steer(member.fd.as_fd(), &route.program(probe)),
-            _ => Ok(()),
+    fn attach(&self, endpoint: &Endpoint) -> io::Result<()> {
+        match self.groups.get(endpoint).and_then(Group::route) {
+            Some(route) => self.attach_route(endpoint, &route),
+            None => Ok(()),
         }
+    }
+
+    fn attach_route(&self, endpoint: &Endpoint, route: &Route) -> io::Result<()> {
+        let probed = |(port, generation)| {
+            let group = self.groups.get(endpoint)?;
+            Some((port, *group.indices_of(generation).first()?))
+        };
+        let program = route.program(self.probe.and_then(probed));
+        self.member(endpoint).map_or(Ok(()), |member| reuseport::steer(member.fd.as_fd(), &program))
     }
 
     /// A socket of ours in the group: through it the whole group is steered.
@@ -184,21 +196,41 @@ impl Groups {
     }
 
     /// The switch: new connections at every address where `generation` listens go to it. Others' sockets that it covers
-    /// without sharing a group are hidden from new connections.
+    /// without sharing a group are hidden from new connections; or later, by [`Self::hide_covered`], if they could not be
+    /// shown again.
     pub(crate) fn target(&mut self, generation: Generation) -> io::Result<()> {
         let endpoints = self.endpoints(generation);
         for endpoint in &endpoints {
             self.steer(endpoint, generation)?;
         }
-        for (id, endpoint, hide) in self.visibility(generation, &endpoints) {
-            let Some(socket) = self.sockets.get_mut(&id) else { continue };
+        let can_show = *self.can_show.get_or_insert_with(sockets::may_change_interface);
+        self.set_visibility(generation, can_show)
+    }
+
+    /// Hides whatever `generation` covers.
+    pub(crate) fn hide_covered(&mut self, generation: Generation) -> io::Result<()> {
+        self.set_visibility(generation, true)
+    }
+
+    fn set_visibility(&mut self, generation: Generation, may_hide: bool) -> io::Result<()> {
+        for (id, endpoint, hide) in self.visibility(generation) {
+            let Some(socket) = self.sockets.get_mut(&id).filter(|_| may_hide || !hide) else { continue };
             sockets::set_interface(socket.fd.as_fd(), if hide { NOWHERE } else { endpoint.interface })?;
             socket.hidden = hide;
         }
         Ok(())
     }
 
-    fn visibility(&self, generation: Generation, endpoints: &[Endpoint]) -> Vec<(SocketId, Endpoint, bool)> {
+    /// Where `old` still gets new connections although `generation` covers it.
+    pub(crate) fn still_visible(&self, generation: Generation, old: Generation) -> Vec<Endpoint> {
+        let visibility = self.visibility(generation).into_iter();
+        let of_old = |id: &SocketId| self.sockets.get(id).is_some_and(|socket| socket.generation == old);
+        visibility.filter(|(id, _, hide)| *hide && of_old(id)).map(|(_, endpoint, _)| endpoint).collect()
+    }
+
+    /// What has to be hidden or shown for `generation` to get all new connections where it listens.
+    fn visibility(&self, generation: Generation) -> Vec<(SocketId, Endpoint, bool)> {
+        let endpoints = self.endpoints(generation);
         let wanted = |socket: &Socket| {
             let endpoint = socket.endpoint?;
             let covered = endpoints.iter().any(|wide| *wide != endpoint && wide.covers(&endpoint));
@@ -221,10 +253,17 @@ impl Groups {
         self.groups.get(endpoint).and_then(Group::target) == Some(generation)
     }
 
-    /// Lets connections from source port `port` reach `generation` at `endpoint` whatever the others do; `None` ends it.
-    pub(crate) fn probe(&self, endpoint: &Endpoint, generation: Generation, port: Option<u16>) -> io::Result<()> {
-        let index = self.groups.get(endpoint).and_then(|group| group.indices_of(generation).first().copied());
-        self.attach(endpoint, port.zip(index))
+    /// Lets connections from a source port reach a generation whatever the others do; `None` ends it.
+    pub(crate) fn steer_probe(&mut self, probe: Option<(u16, Generation)>) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.probe, probe);
+        let generations = [before, probe].into_iter().flatten().map(|(_, generation)| generation);
+        let endpoints: Vec<Endpoint> = generations.flat_map(|generation| self.endpoints(generation)).collect();
+        endpoints.iter().try_for_each(|endpoint| self.attach(endpoint))
+    }
+
+    /// All endpoints where new connections are taken.
+    pub(crate) fn visible(&self) -> Vec<Endpoint> {
+        self.sockets.values().filter(|socket| !socket.hidden).filter_map(|socket| socket.endpoint).collect()
     }
 
     /// How many connections wait in the accept queues of `generation`.
@@ -295,10 +334,7 @@ impl Groups {
 
     fn perform(&mut self, endpoint: &Endpoint, step: Step) -> io::Result<()> {
         match step {
-            Step::Route(route) => {
-                let member = self.member(endpoint);
-                member.map_or(Ok(()), |member| reuseport::steer(member.fd.as_fd(), &route.program(None)))
-            }
+            Step::Route(route) => self.attach_route(endpoint, &route),
             Step::DropNew(id) => self.sockets.get(&id).map_or(Ok(()), |socket| reuseport::drop_new(socket.fd.as_fd())),
             Step::Close(id) => {
                 if let Some(socket) = self.sockets.remove(&id)

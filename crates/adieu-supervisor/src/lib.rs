@@ -24,6 +24,7 @@ mod passed;
 #[cfg(feature = "pauses")]
 mod pause;
 mod place;
+mod probe;
 mod ready;
 mod relay;
 mod running;

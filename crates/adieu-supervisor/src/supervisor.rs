@@ -23,7 +23,7 @@ use crate::losses::Looks;
 use crate::options::{Options, Sockets};
 use crate::park::Lot;
 use crate::place::Place;
-use crate::ready::Probe;
+use crate::probe::Probe;
 use crate::running::{Root, Running, kill_all, signal_each};
 use crate::terminal::Terminal;
 use crate::upstream::Upstream;

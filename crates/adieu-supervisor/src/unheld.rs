@@ -3,16 +3,15 @@
 //! A listener without anybody who accepts must not keep clients waiting. It is closed, unless its program binds the same
 //! address again: then it is given that socket back, and whoever waits in its queue is served.
 
-use std::collections::HashSet;
-use std::io::ErrorKind;
 use std::time::Duration;
 
 use adieu_core::address::Endpoint;
 use adieu_core::group::SocketId;
 use adieu_core::switch::Generation;
-use adieu_linux::{clock, descriptors};
+use adieu_linux::pidfd::Pidfd;
+use adieu_linux::{clock, descriptors, process};
 
-use crate::groups::HELD;
+use crate::groups::{HELD, Socket};
 use crate::supervisor::Supervisor;
 
 /// A program that binds an address again within this time gets the socket that it has closed, with all who wait.
@@ -25,17 +24,23 @@ impl Supervisor {
         if generation == HELD || self.groups.of(generation).next().is_none() {
             return Vec::new();
         }
-        let mut present = HashSet::new();
-        for pid in self.members(generation) {
-            match descriptors::sockets(pid) {
-                Ok(found) => present.extend(found.into_iter().map(|(_, inode)| inode)),
-                // Unreadable: it may have any of them.
-                Err(error) if error.kind() == ErrorKind::PermissionDenied => return Vec::new(),
-                Err(_) => {}
-            }
-        }
         let bound = self.groups.of(generation).filter(|(_, socket)| socket.bound.is_some());
-        bound.filter(|(_, socket)| !present.contains(&socket.inode)).map(|(id, _)| id).collect()
+        let mut ids: Vec<SocketId> = bound.filter(|(_, socket)| !has_it(socket)).map(|(id, _)| id).collect();
+        // One look at a tree that changes may miss a process.
+        for _ in 0..2 {
+            if ids.is_empty() {
+                break;
+            }
+            let Some(present) = self.own_inodes(generation) else { return Vec::new() };
+            ids.retain(|id| self.groups.get(*id).is_some_and(|socket| !present.contains(&socket.inode)));
+        }
+        if self.is_about_to_end(generation) { Vec::new() } else { ids }
+    }
+
+    /// Whether the main process has ended without our having heard of it: who takes over is decided first.
+    fn is_about_to_end(&self, generation: Generation) -> bool {
+        let ended = |pid: i32| process::stat(pid).map_or(true, |stat| stat.exiting);
+        self.running.get(&generation).is_some_and(|running| running.is_alive() && ended(running.main))
     }
 
     /// Closes all that nobody has.
@@ -101,4 +106,12 @@ impl Supervisor {
             self.note(format!("closing a socket that nobody has any more: {error}"));
         }
     }
+}
+
+/// Whether the process that bound the socket still has it. Usually it has, and no tree needs to be looked through.
+fn has_it(socket: &Socket) -> bool {
+    let has = |(pid, _): &(i32, Pidfd)| {
+        descriptors::sockets(*pid).is_ok_and(|found| found.iter().any(|(_, inode)| *inode == socket.inode))
+    };
+    socket.holder.as_ref().is_some_and(has)
 }

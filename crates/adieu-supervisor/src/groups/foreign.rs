@@ -44,7 +44,7 @@ impl Groups {
                 self.foreign.insert(self.last, inode);
                 group.listened(self.last, FOREIGN);
             }
-            drop(self.attach(&endpoint, None));
+            drop(self.attach(&endpoint));
         }
         found
     }

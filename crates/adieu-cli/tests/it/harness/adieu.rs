@@ -138,9 +138,12 @@ impl Adieu {
 
     /// What `adieu status` says.
     pub(crate) fn status(&self) -> Status {
-        let output = self.client(&["status", self.name, "--json"]);
-        let words = String::from_utf8_lossy(&output.stderr);
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("no status ({error}): {words}"))
+        self.try_status().unwrap_or_else(|| panic!("no status:\n{}", self.output()))
+    }
+
+    /// As [`Self::status`], of one that may not be there yet.
+    pub(crate) fn try_status(&self) -> Option<Status> {
+        serde_json::from_slice(&self.client(&["status", self.name, "--json"]).stdout).ok()
     }
 
     /// The supervisor's own account of what happened, for a failure's message.

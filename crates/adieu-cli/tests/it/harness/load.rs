@@ -94,6 +94,11 @@ impl Ends {
         self.lost.values().sum()
     }
 
+    /// Whether a client found nobody.
+    pub(crate) fn refused(&self) -> bool {
+        self.lost.keys().any(|words| words.contains("refused"))
+    }
+
     /// Whether a client got no answer and no end either.
     pub(crate) fn hung(&self) -> bool {
         let timed_out = io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error()).to_string();

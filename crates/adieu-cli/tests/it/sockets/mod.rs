@@ -3,6 +3,7 @@
 mod dying;
 mod handshakes;
 mod interrupted;
+mod mixtures;
 mod nested;
 mod network;
 mod probing;
