@@ -151,6 +151,8 @@ impl Groups {
         // beside a listener on an address that overlaps.
         if first || steers {
             self.steer(&endpoint, generation)?;
+        } else if self.probe.is_some_and(|(_, probed)| probed == generation) {
+            self.attach(&endpoint)?;
         }
         Ok(())
     }

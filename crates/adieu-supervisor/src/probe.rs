@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use adieu_core::Timestamp;
-use adieu_core::address::receiver;
+use adieu_core::address::{Endpoint, receiver};
 use adieu_core::switch::{Event, Generation};
 use adieu_linux::poll::Readiness;
 use adieu_linux::{clock, connections, sockets};
@@ -157,6 +157,8 @@ impl Supervisor {
                 Exchange::start(socket, "GET", &target, "", deadline).map(State::Http).map(Some).map_err(text)
             }
             ReadyWhen::Tcp(address) => self.start_accepting(generation, address, deadline).map(Some),
+            // Before it listens, all that the command asks reaches the one before it.
+            ReadyWhen::Exec(_) if !self.may_be_asked(generation) => Ok(None),
             ReadyWhen::Exec(command) => {
                 let facts = self.steer_command(generation).map(|port| ("ADIEU_PROBE_PORT", port.to_string()));
                 let started = self.run_shell(&command, generation, facts.as_slice(), None);
@@ -182,7 +184,10 @@ impl Supervisor {
 
     /// A socket, and where it has to be connected to reach the generation that is probed and no other.
     fn probe_socket(&mut self, generation: Generation, target: SocketAddr) -> Result<(OwnedFd, SocketAddr), String> {
-        let own = self.groups.endpoints(generation);
+        // Those that are meant: all of a wildcard's, or what covers an address.
+        let meant = Endpoint { address: target, v6_only: false, interface: 0 };
+        let mut own = self.groups.endpoints(generation);
+        own.retain(|endpoint| endpoint.covers(&meant) || meant.covers(endpoint));
         let all = self.groups.visible();
         let reaches = |to: &SocketAddr| receiver(&all, *to, LOOPBACK).is_some_and(|endpoint| own.contains(&endpoint));
         let ours = ways(target).into_iter().find(reaches);
@@ -204,6 +209,12 @@ impl Supervisor {
             self.groups.steer_probe(Some((port, generation))).map_err(text)?;
         }
         Ok((socket, to))
+    }
+
+    /// Whether it listens somewhere, if that is to be expected and can be seen.
+    fn may_be_asked(&self, generation: Generation) -> bool {
+        let unseen = self.running.get(&generation).is_none_or(|running| running.unseen);
+        unseen || self.wanted(generation).is_empty() || !self.present(generation).is_empty()
     }
 
     fn waits_to_listen(&self, generation: Generation) -> bool {

@@ -6,6 +6,7 @@ mod interrupted;
 mod mixtures;
 mod nested;
 mod network;
+mod probes;
 mod probing;
 mod refused;
 mod several;

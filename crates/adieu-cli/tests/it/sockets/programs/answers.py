@@ -24,19 +24,21 @@ def listening(host=HOST, port=PORT, family=socket.AF_INET, options=()):
 
 
 async def converse(reader, writer, heard):
+    asked = False
     try:
         while True:
             request = await reader.readuntil(b"\r\n\r\n")
-            if heard:
-                heard(request.split()[1].decode())
+            asked, path = True, request.split()[1].decode()
+            status = heard and heard(path) or "200 OK"
             await asyncio.sleep(random.uniform(0, 0.01))
             body = f"generation {GENERATION}\n".encode()
-            writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+            writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
             await writer.drain()
             if b"connection: close" in request.lower():
                 break
     except (OSError, asyncio.IncompleteReadError):
-        pass
+        if heard and not asked:
+            heard("nothing")
     writer.close()
 
 
@@ -47,5 +49,6 @@ async def accept(listeners, heard):
 
 
 def serve(*listeners, heard=None):
-    """Answers for ever; `heard` is called with the path of each request."""
+    """Answers for ever; `heard` is called with the path of each request ("nothing" for a connection without any), and may
+    return another status than 200."""
     asyncio.run(accept(listeners, heard))

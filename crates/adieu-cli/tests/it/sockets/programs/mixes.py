@@ -1,8 +1,10 @@
 """Listens on PORT at each address of the command line, and answers on each. What it is asked goes to `seen-GENERATION`.
+Asked for /ready it says 503 until there is a file `ready-GENERATION`.
 
 usage: mixes.py ADDRESS...     (::! is IPv6 only; 0.0.0.0%lo is on that interface only; if there are several for one
 family, they are shared)
 """
+import os
 import socket
 import sys
 
@@ -24,6 +26,8 @@ def listening(text, share):
 def heard(path):
     with open(f"seen-{answers.GENERATION}", "a") as seen:
         print(path, file=seen)
+    if path == "/ready" and not os.path.exists(f"ready-{answers.GENERATION}"):
+        return "503 Not Yet"
 
 
 families = [":" in address for address in sys.argv[1:]]
