@@ -25,7 +25,12 @@ pub fn sockets(pid: i32) -> io::Result<Vec<(i32, u64)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let Ok(entry) = entry else { continue };
-        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        let target = match fs::read_link(entry.path()) {
+            Ok(target) => target,
+            // Root may list what it may not look at: that is not the same as nothing.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            Err(_) => continue,
+        };
         let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
         if let (Some(fd), Some(inode)) = (number, parse_socket_link(target.as_os_str())) {
             found.push((fd, inode));

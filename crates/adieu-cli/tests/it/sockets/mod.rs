@@ -11,6 +11,7 @@ mod probing;
 mod refused;
 mod several;
 mod sharing;
+mod users;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
