@@ -8,6 +8,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use crate::cvt;
 
 const SO_BINDTOIFINDEX: i32 = 62;
+/// Which buffer sizes were set and are not the kernel's own choice.
+const SO_BUF_LOCK: i32 = 72;
+const SNDBUF_LOCK: i32 = 1;
+const RCVBUF_LOCK: i32 = 2;
 
 /// Sets a socket option to a value of any kind.
 ///
@@ -96,6 +100,8 @@ pub fn tcp_socket(family: i32) -> io::Result<OwnedFd> {
 pub fn copy_listener_options(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
     let mut options = vec![
         (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+        (libc::SOL_SOCKET, libc::SO_REUSEPORT),
+        (libc::SOL_SOCKET, libc::SO_MARK),
         (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
         (libc::IPPROTO_TCP, libc::TCP_NODELAY),
@@ -113,6 +119,13 @@ pub fn copy_listener_options(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
                 drop(set_option(to, level, name, value));
             }
             _ => {}
+        }
+    }
+    let locked = option(from, libc::SOL_SOCKET, SO_BUF_LOCK).unwrap_or(0);
+    for (lock, name) in [(SNDBUF_LOCK, libc::SO_SNDBUF), (RCVBUF_LOCK, libc::SO_RCVBUF)] {
+        if let (true, Ok(size)) = (locked & lock != 0, option(from, libc::SOL_SOCKET, name)) {
+            // What is read is twice what was set (`socket(7)`).
+            drop(set_option(to, libc::SOL_SOCKET, name, size / 2));
         }
     }
 }

@@ -19,8 +19,8 @@ use crate::supervisor::Supervisor;
 const LONGEST_ADDRESS: usize = 128;
 const O_NONBLOCK: i32 = 0o4000;
 const O_CLOEXEC: i32 = 0o2_000_000;
-const SOL_SOCKET: i32 = 1;
-const SO_REUSEADDR: i32 = 2;
+const IPPROTO_TCP: i32 = 6;
+const TCP_NODELAY: i32 = 1;
 const AF_INET: i32 = 2;
 const AF_INET6: i32 = 10;
 
@@ -189,14 +189,22 @@ impl Supervisor {
         match original {
             Some(original) => sockets::copy_listener_options(original.as_fd(), ours.as_fd()),
             None => {
-                // Servers set it nearly always, and its value cannot be read here.
-                drop(sockets::set_option(ours.as_fd(), SOL_SOCKET, SO_REUSEADDR, 1));
+                // It cannot be read here, and servers set it for each connection: so it is not reported either. Those that set
+                // it on the listener miss it badly; those that do not hardly notice it.
+                drop(sockets::set_option(ours.as_fd(), IPPROTO_TCP, TCP_NODELAY, 1));
                 self.apply_remembered(generation, process, fd, ours.as_fd());
             }
         }
         let endpoint = endpoint_for(ours.as_fd(), address);
         if let Some(held) = self.instead_of(generation, &endpoint) {
             return self.give_held(generation, call, process, held);
+        }
+        if descriptors::is_polled(process, fd) {
+            self.mark_unseen(generation);
+            self.note_once(format!(
+                "pid {process} waits for a socket by epoll before it binds it: it cannot be replaced, and reloads are not seamless"
+            ));
+            return false;
         }
         let flags = descriptors::flags(process, fd).unwrap_or(O_CLOEXEC);
         drop(sockets::set_nonblocking(ours.as_fd(), flags & O_NONBLOCK != 0));

@@ -9,6 +9,7 @@ mod network;
 mod probes;
 mod probing;
 mod refused;
+mod replaced;
 mod several;
 mod sharing;
 mod users;

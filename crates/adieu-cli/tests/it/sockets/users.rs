@@ -118,7 +118,8 @@ fn one_that_changes_its_user_after_it_has_bound_under_load() {
 #[test]
 fn an_ordinary_program_needs_no_rights_under_load() {
     let _alone = the_machine();
-    let adieu = start(Place::new(), &["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"], &words(&program(&[])));
+    let adieu =
+        start(Place::new(), &["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"], &words(&program(&[])));
     let load = Load { path: "/", reloads: 2, kept: 8 };
     load.run(&adieu).assert_nothing_lost(&adieu);
     assert_eq!(get(adieu.port().number(), "/").expect("it serves"), "generation 3\n");
