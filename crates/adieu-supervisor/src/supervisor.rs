@@ -122,7 +122,7 @@ impl Supervisor {
             upstream: Upstream::from_environment(),
             running: BTreeMap::new(),
             groups: Groups::default(),
-            inherited: crate::passed::Inherited::from_environment(),
+            inherited: crate::passed::Inherited::default(),
             spec,
             asked: HashMap::new(),
             next_request: 1,

@@ -1,11 +1,13 @@
 //! What programs do with their sockets, and what the first design broke on.
 
+mod bypassed;
 mod dying;
 mod handshakes;
 mod interrupted;
 mod mixtures;
 mod nested;
 mod network;
+mod passed;
 mod probes;
 mod probing;
 mod refused;

@@ -36,7 +36,8 @@ fn a_reload_ends_the_old_generation_first() {
 #[test]
 fn sockets_that_are_passed_lose_nothing_under_load() {
     let _alone = the_machine();
-    let command = python("takes.py");
+    let mut command = python("takes.py").to_vec();
+    command.push("systemd".to_owned());
     let adieu = refused(&["--listen", "ADDRESS"], &words(&command));
     assert!(adieu.output().contains(SAYS), "{}", adieu.output());
     let load = Load { path: "/", reloads: 2, kept: 8 };
