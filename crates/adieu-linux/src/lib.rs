@@ -9,6 +9,7 @@ pub mod descriptors;
 pub mod diag;
 pub mod fdpass;
 pub mod memory;
+pub mod named;
 pub mod pidfd;
 pub mod poll;
 pub mod process;

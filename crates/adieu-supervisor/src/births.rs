@@ -320,8 +320,7 @@ impl Supervisor {
         self.owed_watches.retain(|watch| watch.generation != generation);
         self.tell(Event::MainExited(generation, outcome));
         self.tell_losses(generation, &losses);
-        // What the next one inherits is not this generation's any more.
-        self.drop_unheld(generation);
+        self.drop_left(generation);
     }
 
     /// Takes all ended children of ours.

@@ -10,15 +10,15 @@ use adieu_core::group::SocketId;
 use adieu_core::switch::Generation;
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::seccomp::{Call, CallKind};
-use adieu_linux::{descriptors, memory, process, sockets};
+use adieu_linux::{clock, descriptors, memory, process, sockets};
 
 use crate::groups::Groups;
 use crate::running::WaitingListen;
 use crate::supervisor::Supervisor;
 
 const LONGEST_ADDRESS: usize = 128;
-const O_NONBLOCK: i32 = 0o4000;
-const O_CLOEXEC: i32 = 0o2_000_000;
+pub(crate) const O_NONBLOCK: i32 = 0o4000;
+pub(crate) const O_CLOEXEC: i32 = 0o2_000_000;
 const IPPROTO_TCP: i32 = 6;
 const TCP_NODELAY: i32 = 1;
 const AF_INET: i32 = 2;
@@ -64,7 +64,7 @@ impl Supervisor {
         }
     }
 
-    fn listener(&self, generation: Generation) -> Option<&adieu_linux::seccomp::Listener> {
+    pub(crate) fn listener(&self, generation: Generation) -> Option<&adieu_linux::seccomp::Listener> {
         self.running.get(&generation)?.listener.as_ref()
     }
 
@@ -79,7 +79,10 @@ impl Supervisor {
                     self.loosen(generation, process, fd);
                     return false;
                 }
-                None => return false,
+                None => {
+                    let name = sockets::parse_unix_address(&bytes);
+                    return name.is_some_and(|name| self.on_path_bind(generation, call, process, &name));
+                }
             },
             Err(error) => {
                 self.mark_unseen(generation);
@@ -260,6 +263,9 @@ impl Supervisor {
         let backlog = self.options.backlog.map_or(backlog, |least| backlog.max(least));
         let Ok(process) = process::thread_group(call.tid) else { return false };
         let Ok(Some(inode)) = descriptors::socket_inode(process, fd) else { return false };
+        if self.paths.await_listen(generation, inode, clock::now()) {
+            return false;
+        }
         let Some(id) = self.groups.find(generation, inode) else {
             // Never bound: the kernel chooses the port. Unless its `bind` could not be seen.
             if self.running.get(&generation).is_some_and(|running| !running.unseen) {

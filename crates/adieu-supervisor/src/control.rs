@@ -287,7 +287,13 @@ impl Supervisor {
                 endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             };
             let present = self.present(generation);
-            if self.options.ready == crate::options::ReadyWhen::Auto && !missing.is_empty() {
+            let mut paths = self.wanted_paths(generation);
+            paths.retain(|path| !self.paths.names(generation).contains(path));
+            if self.options.ready == crate::options::ReadyWhen::Auto
+                && let (true, Some(path)) = (missing.is_empty(), paths.first())
+            {
+                text = format!("{text}: it does not listen on {path}, as the one before it does");
+            } else if self.options.ready == crate::options::ReadyWhen::Auto && !missing.is_empty() {
                 let there = if present.is_empty() { "nowhere".to_owned() } else { format!("on {}", list(&present)) };
                 text = format!("{text}: it listens {there}, the one before it on {}", list(&missing));
             } else {

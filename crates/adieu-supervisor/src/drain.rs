@@ -119,7 +119,10 @@ impl Supervisor {
             open.retain(|socket| socket.state == state::SYN_RECV);
             watch.handshakes.extend(open.iter().map(|socket| socket.identity));
             // In this order: a handshake that has just ended is in the queue by now.
-            if watch.handshakes.is_empty() && self.groups.waiting(watch.generation) == 0 {
+            if watch.handshakes.is_empty()
+                && self.groups.waiting(watch.generation) == 0
+                && !self.paths.is_waited_for(watch.generation)
+            {
                 if watch.drains {
                     self.list_owed(watch.generation);
                 } else {

@@ -84,6 +84,10 @@ impl Supervisor {
                 sources.push(Source::Holder(id));
             }
         }
+        if let Some(watch) = &self.paths.watch {
+            interests.push((watch.as_fd(), Readiness::READ));
+            sources.push(Source::Other);
+        }
         if let Some(place) = &self.place {
             interests.push((place.listener.as_fd(), Readiness::READ));
             sources.push(Source::Accept);
@@ -162,6 +166,7 @@ impl Supervisor {
             .chain(unserved)
             .chain(look)
             .chain(self.next_comparison())
+            .chain(self.next_path_look())
             .min();
         // Rounded up to a millisecond: waking just before the moment would only turn the loop.
         next.map(|at| if at <= now { Duration::ZERO } else { (at - now).max(Duration::from_micros(200)) })
@@ -183,7 +188,7 @@ impl Supervisor {
         let generations: Vec<Generation> =
             self.running.values().filter(|r| r.is_alive()).map(|r| r.generation).collect();
         for generation in generations {
-            if self.groups.waiting(generation) > 0 {
+            if self.groups.waiting(generation) > 0 || self.paths.is_waited_for(generation) {
                 self.look_for_unheld(generation);
             }
             if let Some(running) = self.running.get_mut(&generation) {

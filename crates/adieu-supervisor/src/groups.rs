@@ -273,9 +273,12 @@ impl Groups {
         self.of(generation).filter_map(|(_, socket)| sockets::accept_queue(socket.fd.as_fd())).sum()
     }
 
-    /// Keeps the listeners of `generation` for the next one, which is given them at its `bind`.
+    /// Keeps the listeners of `generation` for the next one, which is given them at its `bind`; not where another one is held
+    /// already.
     pub(crate) fn hold(&mut self, generation: Generation) {
-        let ids: Vec<SocketId> = self.of(generation).filter(|(_, s)| s.endpoint.is_some()).map(|(id, _)| id).collect();
+        let held = self.endpoints(HELD);
+        let kept = |socket: &Socket| socket.endpoint.is_some_and(|endpoint| !held.contains(&endpoint));
+        let ids: Vec<SocketId> = self.of(generation).filter(|(_, s)| kept(s)).map(|(id, _)| id).collect();
         for id in ids {
             self.hand_over(id, HELD);
         }

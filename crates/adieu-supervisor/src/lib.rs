@@ -21,6 +21,8 @@ mod losses;
 pub mod options;
 mod park;
 mod passed;
+mod path_calls;
+mod paths;
 #[cfg(feature = "pauses")]
 mod pause;
 mod place;
@@ -30,6 +32,7 @@ mod relay;
 mod running;
 mod status;
 mod supervisor;
+mod switching;
 mod terminal;
 mod unheld;
 mod upstream;

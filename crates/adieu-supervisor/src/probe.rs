@@ -9,12 +9,14 @@ use std::time::Duration;
 
 use adieu_core::Timestamp;
 use adieu_core::address::{Endpoint, receiver};
+use adieu_core::signal::Signal;
 use adieu_core::switch::{Event, Generation};
 use adieu_linux::poll::Readiness;
-use adieu_linux::{clock, connections, sockets};
+use adieu_linux::{clock, connections, process, sockets};
 
 use crate::http::{Exchange, Outcome};
 use crate::options::{HttpTarget, ReadyWhen};
+use crate::running::signal_each;
 use crate::supervisor::Supervisor;
 
 const PROBE_EVERY: Duration = Duration::from_millis(50);
@@ -66,6 +68,12 @@ impl Probe {
     pub(crate) fn command(&self) -> Option<i32> {
         if let State::Command { pid, .. } = self.state { Some(pid) } else { None }
     }
+
+    fn kill_command(&self) {
+        if let Some(pid) = self.command() {
+            kill_command(pid);
+        }
+    }
 }
 
 impl Supervisor {
@@ -73,6 +81,8 @@ impl Supervisor {
     pub(crate) fn advance_probe(&mut self) {
         let Some(mut probe) = self.probe.take() else { return };
         if self.switch.starting() != Some(probe.generation) {
+            // A command that went on would ask another one.
+            probe.kill_command();
             drop(self.groups.steer_probe(None));
             return;
         }
@@ -109,7 +119,7 @@ impl Supervisor {
             }
             State::Command { pid, deadline } => {
                 if now >= *deadline {
-                    crate::running::signal_each(&[*pid], adieu_core::signal::Signal::KILL);
+                    kill_command(*pid);
                 }
                 None
             }
@@ -227,6 +237,12 @@ impl Supervisor {
         self.groups.steer_probe(Some((port, generation))).ok()?;
         Some(port)
     }
+}
+
+fn kill_command(pid: i32) {
+    let mut all = process::descendants(pid);
+    all.push(pid);
+    signal_each(&all, Signal::KILL);
 }
 
 /// The addresses at which a listener on `target` can be reached from here.

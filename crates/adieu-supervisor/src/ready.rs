@@ -8,6 +8,7 @@ use adieu_linux::clock;
 
 use crate::groups::{Groups, HELD};
 use crate::options::{ReadyWhen, Sockets};
+use crate::paths::Name;
 use crate::probe::Probe;
 use crate::running::Running;
 use crate::supervisor::Supervisor;
@@ -48,11 +49,13 @@ impl Supervisor {
     fn listens(&self, generation: Generation, running: &Running) -> bool {
         let wanted = self.wanted(generation);
         let present = self.present(generation);
-        if !wanted.is_empty() || self.switch.serving() != Some(generation) {
-            return missing(&wanted, &present).is_empty();
+        let paths = self.wanted_paths(generation);
+        if !wanted.is_empty() || !paths.is_empty() || self.switch.serving() != Some(generation) {
+            let there = self.paths.names(generation);
+            return missing(&wanted, &present).is_empty() && paths.iter().all(|path| there.contains(path));
         }
         let unknown = || running.unseen && self.unseen_listeners(generation).is_none();
-        running.said_ready || !present.is_empty() || unknown()
+        running.said_ready || !present.is_empty() || !self.paths.names(generation).is_empty() || unknown()
     }
 
     /// Where the generation before listens, or listened.
@@ -63,6 +66,14 @@ impl Supervisor {
         if serving.is_none() {
             wanted.extend(&self.unseen_wanted.endpoints);
         }
+        wanted
+    }
+
+    /// As [`Self::wanted`], of Unix sockets.
+    pub(crate) fn wanted_paths(&self, generation: Generation) -> Vec<Name> {
+        let serving = self.switch.serving().filter(|serving| *serving != generation);
+        let mut wanted = serving.map(|old| self.paths.names(old)).unwrap_or_default();
+        wanted.extend(self.paths.names(HELD));
         wanted
     }
 

@@ -22,6 +22,7 @@ use crate::log::Log;
 use crate::losses::Looks;
 use crate::options::{Options, Sockets};
 use crate::park::Lot;
+use crate::paths::Paths;
 use crate::place::Place;
 use crate::probe::Probe;
 use crate::running::{Root, Running, kill_all, signal_each};
@@ -49,6 +50,7 @@ pub(crate) struct Supervisor {
     pub(crate) upstream: Upstream,
     pub(crate) running: BTreeMap<Generation, Running>,
     pub(crate) groups: Groups,
+    pub(crate) paths: Paths,
     /// Sockets that we were started with (LISTEN_FDS); every generation gets them.
     pub(crate) inherited: crate::passed::Inherited,
     /// The command in force, and those that reloads have asked for.
@@ -57,6 +59,8 @@ pub(crate) struct Supervisor {
     pub(crate) next_request: switch::Request,
     pub(crate) probe: Option<Probe>,
     pub(crate) unseen_wanted: Unseen,
+    /// A generation that ends before the next one starts, which gets its listeners.
+    pub(crate) inherited_from: Option<Generation>,
     pub(crate) queue_watches: Vec<QueueWatch>,
     pub(crate) owed_watches: Vec<OwedWatch>,
     /// Connections of old generations that are taken over, requests under way from them, and what is left to close.
@@ -122,12 +126,14 @@ impl Supervisor {
             upstream: Upstream::from_environment(),
             running: BTreeMap::new(),
             groups: Groups::default(),
+            paths: Paths::default(),
             inherited: crate::passed::Inherited::default(),
             spec,
             asked: HashMap::new(),
             next_request: 1,
             probe: None,
             unseen_wanted: Unseen::default(),
+            inherited_from: None,
             queue_watches: Vec::new(),
             owed_watches: Vec::new(),
             lots: Vec::new(),
@@ -165,6 +171,7 @@ impl Supervisor {
                 return code;
             }
             self.wait_and_dispatch();
+            self.advance_paths();
             self.advance_probe();
             self.advance_queue_watches();
             self.advance_carries();
@@ -203,7 +210,10 @@ impl Supervisor {
         #[cfg(feature = "pauses")]
         crate::pause::at("before", action);
         match action {
-            Action::Spawn(generation, request) => self.spawn(generation, request),
+            Action::Spawn(generation, request) => {
+                self.secure_paths();
+                self.spawn(generation, request);
+            }
             Action::Switch(generation) => self.switch_to(generation),
             Action::Serving(generation) => self.serving(generation),
             Action::Hold(generation) => self.hold(generation),
@@ -219,22 +229,6 @@ impl Supervisor {
         }
         #[cfg(feature = "pauses")]
         crate::pause::at("after", action);
-    }
-
-    fn switch_to(&mut self, generation: Generation) {
-        // A rollback may have been decided while the newcomer's last `listen` was held back.
-        let waiting = self.running.get_mut(&generation).map(|running| std::mem::take(&mut running.waiting_listens));
-        for waiting in waiting.into_iter().flatten() {
-            self.answer_listen(generation, waiting.call, waiting.socket, waiting.backlog);
-        }
-        self.mind_foreign();
-        match self.groups.target(generation) {
-            Ok(()) => self.tell(Event::Switched(generation)),
-            Err(error) => {
-                self.note(format!("generation {generation}: cannot send connections to it: {error}"));
-                self.tell(Event::SwitchFailed(generation));
-            }
-        }
     }
 
     fn serving(&mut self, generation: Generation) {
@@ -279,34 +273,13 @@ impl Supervisor {
         }
     }
 
-    fn close_held(&mut self) {
-        for error in self.groups.retire(crate::groups::HELD) {
-            self.note(format!("closing a held socket: {error}"));
-        }
-    }
-
-    fn hold(&mut self, generation: Generation) {
-        let alive = self.running.get(&generation).is_some_and(Running::is_alive);
-        if alive && self.switch.serving() == Some(generation) {
-            for error in self.groups.hold_in_advance(generation) {
-                self.note_once(format!(
-                    "cannot open a socket to hold new connections in ({error}): the program's own is held after its end"
-                ));
-            }
-        } else if let Some(heir) = self.switch.serving().filter(|heir| *heir != generation) {
-            // The newcomer may listen already: then it gets what comes from now on.
-            drop(self.groups.target(heir));
-            self.groups.hold(generation);
-        } else {
-            self.groups.hold(generation);
-        }
-    }
-
     fn ask_main(&mut self, generation: Generation) {
         self.end_owed_watch(generation);
         let signal = self.stop_signal;
         if self.switch.is_stopping() {
+            // Nothing will be switched any more: what the program closes shall be closed.
             self.groups.release(generation);
+            self.paths.release(generation);
         }
         if let Some(running) = self.running.get(&generation)
             && let Err(error) = running.signal_main(signal)
@@ -336,13 +309,7 @@ impl Supervisor {
     }
 
     fn retire(&mut self, generation: Generation, outcome: Outcome, cause: Cause) {
-        if self.switch.starting().is_none() && self.switch.serving().is_none() && !self.switch.is_stopping() {
-            self.groups.hold(generation);
-        }
-        self.mind_foreign();
-        for error in self.groups.retire(generation) {
-            self.note(format!("generation {generation}: closing its sockets: {error}"));
-        }
+        self.retire_sockets(generation);
         for lot in self.lots.iter_mut().filter(|lot| lot.generation == generation) {
             lot.program_ended(outcome);
         }

@@ -38,7 +38,7 @@ impl Supervisor {
     }
 
     /// Whether the main process has ended without our having heard of it: who takes over is decided first.
-    fn is_about_to_end(&self, generation: Generation) -> bool {
+    pub(crate) fn is_about_to_end(&self, generation: Generation) -> bool {
         let ended = |pid: i32| process::stat(pid).map_or(true, |stat| stat.exiting);
         self.running.get(&generation).is_some_and(|running| running.is_alive() && ended(running.main))
     }
@@ -47,6 +47,14 @@ impl Supervisor {
     pub(crate) fn drop_unheld(&mut self, generation: Generation) {
         for id in self.unheld(generation) {
             self.drop_socket(id);
+        }
+        self.drop_unheld_paths(generation);
+    }
+
+    /// The main process has ended: what nobody has now is closed, unless the next generation is to inherit it.
+    pub(crate) fn drop_left(&mut self, generation: Generation) {
+        if self.inherited_from != Some(generation) || self.switch.is_stopping() {
+            self.drop_unheld(generation);
         }
     }
 
@@ -59,6 +67,7 @@ impl Supervisor {
 
     /// Closes what nobody has had for a while: a program may be about to bind the address again.
     pub(crate) fn look_for_unheld(&mut self, generation: Generation) {
+        self.drop_unheld_paths(generation);
         let (unheld, now) = (self.unheld(generation), clock::now());
         let ids: Vec<SocketId> = self.groups.of(generation).map(|(id, _)| id).collect();
         for id in ids {

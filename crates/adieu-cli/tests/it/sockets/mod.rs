@@ -8,6 +8,7 @@ mod mixtures;
 mod nested;
 mod network;
 mod passed;
+mod paths;
 mod probes;
 mod probing;
 mod refused;

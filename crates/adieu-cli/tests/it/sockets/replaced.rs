@@ -100,7 +100,8 @@ fn replaced_sockets_lose_nothing_under_load() {
     let _alone = the_machine();
     let without = c("without");
     let refused = [without.as_str(), "pidfd_getfd", "--"];
-    let ways: [(&[&str], &[&str]); 3] = [(&refused, &["load", "set"]), (&refused, &["load", "mptcp", "set"]), (&[], &["load", "mptcp", "set"])];
+    let ways: [(&[&str], &[&str]); 3] =
+        [(&refused, &["load", "set"]), (&refused, &["load", "mptcp", "set"]), (&[], &["load", "mptcp", "set"])];
     for (front, arguments) in ways {
         let adieu = start(front, arguments);
         let address = SocketAddr::new("::1".parse().expect("an address"), adieu.port().number());

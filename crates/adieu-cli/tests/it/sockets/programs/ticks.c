@@ -44,6 +44,8 @@ int main(int argc, char **argv) {
   say("bind", bind(listener, (struct sockaddr *)&address, sizeof address), before);
   before = now();
   say("listen", listen(listener, 128), before);
+  every = (struct itimerval){0};
+  setitimer(ITIMER_REAL, &every, NULL);
   for (;;) {
     int connection = accept(listener, NULL, NULL);
     if (connection < 0) continue;
