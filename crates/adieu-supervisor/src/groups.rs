@@ -4,6 +4,8 @@
 //! `listen` that adds a member is made here, one at a time, and every close that removes one too.
 
 mod foreign;
+mod held;
+mod inherited;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -22,6 +24,8 @@ pub(crate) const HELD: Generation = 0;
 const GONE: Generation = Generation::MAX;
 /// The owner of sockets that are not ours at all.
 const FOREIGN: Generation = Generation::MAX - 1;
+/// The owner of sockets that we were started with and that no generation uses any more: they are not ours to close.
+const PUT_BY: Generation = Generation::MAX - 2;
 
 /// An interface that does not exist: a listener bound to it is invisible to new connections.
 const NOWHERE: u32 = 0x7fff_fffe;
@@ -41,6 +45,8 @@ pub(crate) struct Socket {
     /// No process has had it since.
     pub(crate) unheld_since: Option<Timestamp>,
     hidden: bool,
+    /// Whoever started us has it too, and needs it after us.
+    inherited: bool,
 }
 
 /// All of them.
@@ -70,8 +76,17 @@ impl Groups {
             return Ok(id);
         }
         self.last += 1;
-        let socket =
-            Socket { fd, inode, generation, endpoint: None, bound, holder: None, unheld_since: None, hidden: false };
+        let socket = Socket {
+            fd,
+            inode,
+            generation,
+            endpoint: None,
+            bound,
+            holder: None,
+            unheld_since: None,
+            hidden: false,
+            inherited: false,
+        };
         self.sockets.insert(self.last, socket);
         Ok(self.last)
     }
@@ -114,11 +129,6 @@ impl Groups {
         self.sockets
             .values()
             .any(|s| s.generation != generation && s.endpoint.is_some_and(|other| other.overlaps(endpoint)))
-    }
-
-    /// A socket that waits for the next generation at this address.
-    pub(crate) fn held_at(&self, endpoint: &Endpoint) -> Option<SocketId> {
-        self.of(HELD).find(|(_, socket)| socket.endpoint.as_ref() == Some(endpoint)).map(|(id, _)| id)
     }
 
     /// The endpoint that this socket would listen on now; `None` while it is not bound to a port.
@@ -176,8 +186,14 @@ impl Groups {
             let group = self.groups.get(endpoint)?;
             Some((port, *group.indices_of(generation).first()?))
         };
+        let Some(member) = self.member(endpoint) else { return Ok(()) };
         let program = route.program(self.probe.and_then(probed));
-        self.member(endpoint).map_or(Ok(()), |member| reuseport::steer(member.fd.as_fd(), &program))
+        let alone = self.groups.get(endpoint).is_some_and(|group| group.members().len() == 1);
+        match reuseport::steer(member.fd.as_fd(), &program) {
+            // One that we were started with, and that nothing has joined yet: there is nothing to choose from.
+            Err(_) if alone && member.inherited => Ok(()),
+            attached => attached,
+        }
     }
 
     /// A socket of ours in the group: through it the whole group is steered.
@@ -234,7 +250,7 @@ impl Groups {
     fn visibility(&self, generation: Generation) -> Vec<(SocketId, Endpoint, bool)> {
         let endpoints = self.endpoints(generation);
         let wanted = |socket: &Socket| {
-            let endpoint = socket.endpoint?;
+            let endpoint = socket.endpoint.filter(|_| !socket.inherited)?;
             let covered = endpoints.iter().any(|wide| *wide != endpoint && wide.covers(&endpoint));
             let hide = socket.generation != generation && covered && !endpoints.contains(&endpoint);
             (hide != socket.hidden).then_some((endpoint, hide))
@@ -273,59 +289,10 @@ impl Groups {
         self.of(generation).filter_map(|(_, socket)| sockets::accept_queue(socket.fd.as_fd())).sum()
     }
 
-    /// Keeps the listeners of `generation` for the next one, which is given them at its `bind`; not where another one is held
-    /// already.
-    pub(crate) fn hold(&mut self, generation: Generation) {
-        let held = self.endpoints(HELD);
-        let kept = |socket: &Socket| socket.endpoint.is_some_and(|endpoint| !held.contains(&endpoint));
-        let ids: Vec<SocketId> = self.of(generation).filter(|(_, s)| kept(s)).map(|(id, _)| id).collect();
-        for id in ids {
-            self.hand_over(id, HELD);
-        }
-    }
-
-    /// Gives a socket to another generation; its place in the group stays.
-    pub(crate) fn hand_over(&mut self, id: SocketId, to: Generation) {
-        let Some(socket) = self.sockets.get_mut(&id) else { return };
-        let from = std::mem::replace(&mut socket.generation, to);
-        (socket.holder, socket.unheld_since) = (None, None);
-        if let Some(group) = socket.endpoint.and_then(|endpoint| self.groups.get_mut(&endpoint)) {
-            group.reassign(id, to);
-            if group.target() == Some(from) && group.indices_of(from).is_empty() {
-                group.set_target(to);
-            }
-        }
-    }
-
-    /// Makes a socket of our own at every address of `generation` and sends new connections there: they wait in its queue
-    /// while the old generation ends. Where that is not permitted, the listener itself will be held after its end.
-    pub(crate) fn hold_in_advance(&mut self, generation: Generation) -> Vec<io::Error> {
-        let mut failed = Vec::new();
-        for endpoint in self.endpoints(generation) {
-            if let Err(error) = self.spare(generation, endpoint) {
-                failed.push(error);
-            }
-        }
-        failed
-    }
-
-    fn spare(&mut self, generation: Generation, endpoint: Endpoint) -> io::Result<()> {
-        let Some((_, model)) = self.of(generation).find(|(_, s)| s.endpoint == Some(endpoint)) else { return Ok(()) };
-        let spare = sockets::tcp_socket(sockets::family(model.fd.as_fd())?)?;
-        sockets::copy_listener_options(model.fd.as_fd(), spare.as_fd());
-        let (_, owner) = sockets::inode_and_owner(model.fd.as_fd())?;
-        if owner != sockets::inode_and_owner(spare.as_fd())?.1 {
-            sockets::give_to(spare.as_fd(), owner)?;
-        }
-        sockets::share_port(spare.as_fd())?;
-        sockets::bind(spare.as_fd(), endpoint.address)?;
-        let id = self.keep(HELD, spare, Some(endpoint.address))?;
-        self.listen(id, 4096, true)
-    }
-
     /// Closes what is held of `generation`, group by group, so that no new connection meets a socket that goes. Where a step
     /// fails, the rest of that group stays as it is: nothing is sent there any more, and closing could lose connections.
     pub(crate) fn retire(&mut self, generation: Generation) -> Vec<io::Error> {
+        self.put_by(generation);
         let mut failed = Vec::new();
         for endpoint in self.groups.keys().copied().collect::<Vec<_>>() {
             let plan = self.groups.get(&endpoint).map(|group| group.close_plan(generation)).unwrap_or_default();
@@ -366,7 +333,7 @@ impl Groups {
         socket.generation = GONE;
         if let Some(group) = self.groups.get_mut(&endpoint) {
             group.reassign(id, GONE);
-            let left = |group: &Group| group.members().iter().map(|m| m.generation).filter(|g| *g < FOREIGN).max();
+            let left = |group: &Group| group.members().iter().map(|m| m.generation).filter(|g| *g < PUT_BY).max();
             if let (None, Some(heir)) = (group.route(), left(group)) {
                 group.set_target(heir);
             }

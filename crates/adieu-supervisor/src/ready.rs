@@ -37,7 +37,7 @@ impl Supervisor {
         match self.options.sockets {
             Sockets::Off => true,
             // Our own sockets listen before the program runs: it has to accept a probe, or say READY=1.
-            _ if !self.options.listen.is_empty() => running.said_ready,
+            _ if self.has_passed(generation) => running.said_ready,
             Sockets::Pass => true,
             Sockets::Auto if running.listener.is_none() && !running.unseen => false,
             Sockets::Auto => self.listens(generation, running),
@@ -88,9 +88,14 @@ impl Supervisor {
         present
     }
 
+    /// Whether it was given listeners: they listen from the start.
+    fn has_passed(&self, generation: Generation) -> bool {
+        self.groups.of(generation).any(|(_, socket)| socket.bound.is_none() && socket.endpoint.is_some())
+    }
+
     /// Begins probing, where readiness is found out that way.
     pub(crate) fn begin_probing(&mut self, generation: Generation) {
-        let by_accept = self.options.ready == ReadyWhen::Auto && !self.options.listen.is_empty();
+        let by_accept = self.options.ready == ReadyWhen::Auto && self.has_passed(generation);
         if by_accept || matches!(self.options.ready, ReadyWhen::Http(_) | ReadyWhen::Tcp(_) | ReadyWhen::Exec(_)) {
             self.probe = Some(Probe::new(generation, clock::now()));
         }

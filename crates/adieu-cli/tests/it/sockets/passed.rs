@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 
-use super::{SHORT, listens, python, serving_generation, words};
+use rustix::process::{Pid, Signal};
+
+use super::{SHORT, listens, python, said, serving_generation, words};
 use crate::harness::{Adieu, Load, Place, Setup, get, get_at, the_machine};
+use crate::init::until;
 
 fn takes(arguments: &[&str]) -> Vec<String> {
     let mut program = python("takes.py").to_vec();
@@ -56,24 +59,62 @@ fn several_addresses_are_passed_in_order_under_load() {
     adieu.stop();
 }
 
-/// Its address can be had by nobody else, so all generations share the one socket; the old ones have to finish what they
-/// have accepted.
-#[test]
-fn what_adieu_was_started_with_is_passed_on_under_load() {
-    let _alone = the_machine();
+/// As systemd starts it with a socket unit: whoever opened the listener has it still, and needs it afterwards.
+fn activated(options: &[&str]) -> Adieu {
     let place = Place::new();
     let port = place.port().to_string();
     let activates = python("activates.py");
     let front = [&words(&activates)[..], &["127.0.0.1", &port, "web"]].concat();
     let program = takes(&["systemd"]);
-    let setup = Setup { name: "it", front: &front, options: SHORT, environment: &[], program: &words(&program) };
-    let mut adieu = place.run(setup);
+    let options = [SHORT, options].concat();
+    let mut adieu =
+        place.run(Setup { name: "it", front: &front, options: &options, environment: &[], program: &words(&program) });
     adieu.wait_until_it_answers("/");
+    until("it counts as ready", || serving_generation(&adieu.status()).ready);
+    adieu
+}
+
+fn ends_and_leaves_the_listener(mut adieu: Adieu) {
+    let stopped = adieu.client(&["stop", "it"]);
+    assert!(stopped.status.success(), "{}", said(&stopped));
+    until("it has ended", || adieu.output().contains("the command has ended"));
+    assert_eq!(get(adieu.port().number(), "/").expect("it listens still"), "held");
+    adieu.wait();
+}
+
+#[test]
+fn what_adieu_was_started_with_loses_nothing_under_load() {
+    let _alone = the_machine();
+    let adieu = activated(&[]);
     assert!(adieu.output().contains("names web"), "{}", adieu.output());
-    let load = Load { path: "/", reloads: 3, kept: 0 };
-    load.run(&adieu).assert_nothing_lost(&adieu);
-    assert_eq!(get(adieu.port().number(), "/").expect("it serves"), "generation 4\n");
-    adieu.stop();
+    let load = Load { path: "/", reloads: 4, kept: 8 };
+    let ends = load.run(&adieu);
+    ends.assert_nothing_lost(&adieu);
+    assert_eq!(ends.bodies().count(), 5, "{ends:?}");
+    assert_eq!(get(adieu.port().number(), "/").expect("it serves"), "generation 5\n");
+    let status = adieu.status();
+    assert_eq!(listens(serving_generation(&status)).len(), 1, "{status:#?}");
+    ends_and_leaves_the_listener(adieu);
+}
+
+#[test]
+fn what_adieu_was_started_with_refuses_nobody_without_overlap_and_after_a_crash_under_load() {
+    let _alone = the_machine();
+    let adieu = activated(&["--overlap", "no", "--restart", "on-failure"]);
+    let address = SocketAddr::from(([127, 0, 0, 1], adieu.port().number()));
+    let ends = Load { path: "/", reloads: 2, kept: 0 }.during(address, |more| {
+        for number in 1..=2 {
+            adieu.reload(number);
+            more();
+        }
+        let main = Pid::from_raw(serving_generation(&adieu.status()).pid).expect("a pid");
+        rustix::process::kill_process(main, Signal::KILL).expect("it runs");
+        until("the next one serves", || get(adieu.port().number(), "/").is_ok_and(|body| body == "generation 4\n"));
+        more();
+    });
+    // What the killed one had accepted is lost with it.
+    assert!(!ends.refused() && !ends.hung(), "{ends:#?}\n{}", adieu.timeline());
+    ends_and_leaves_the_listener(adieu);
 }
 
 /// Said to be passed, and not there: nothing else may be taken for it.
@@ -86,6 +127,7 @@ fn what_was_not_passed_after_all_is_not_taken() {
     let mut adieu = place.run(setup);
     adieu.wait_until_it_answers("/");
     adieu.reload(1);
+    assert_eq!(adieu.wait_until_it_answers("/"), "generation 2\n");
     adieu.stop();
 }
 

@@ -2,9 +2,7 @@
 
 usage: takes.py systemd|starter|einhorn [COUNT]     (whose variables it reads)
 """
-import asyncio
 import os
-import signal
 import socket
 import sys
 
@@ -28,30 +26,4 @@ else:
     fds = [int(os.environ[f"EINHORN_FD_{at}"]) for at in range(int(os.environ["EINHORN_FD_COUNT"]))]
 assert len(fds) == count, fds
 listeners = [socket.socket(fileno=fd) for fd in fds]
-
-
-async def serve():
-    servers = [
-        await asyncio.start_server(lambda r, w: conversation(r, w), sock=listener) for listener in listeners
-    ]
-    open_conversations = set()
-
-    async def conversation(reader, writer):
-        task = asyncio.current_task()
-        open_conversations.add(task)
-        await answers.converse(reader, writer, None)
-        open_conversations.discard(task)
-
-    stopped = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
-    await stopped.wait()
-    # Nothing new; what there is, is finished.
-    for server in servers:
-        server.close()
-    # Those that were accepted in this turn of the loop become conversations in the next ones.
-    await asyncio.sleep(0.2)
-    while open_conversations:
-        await asyncio.wait(open_conversations)
-
-
-asyncio.run(serve())
+answers.serve(*listeners)
