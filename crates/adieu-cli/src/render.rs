@@ -46,6 +46,11 @@ fn one(generation: &GenerationStatus) -> String {
         let target = if listener.target { "new connections come here" } else { "no new connections" };
         let _ = writeln!(text, "    {}  {target}, {} waiting to be accepted", listener.endpoint, listener.queue);
     }
+    for listener in &generation.paths {
+        let target = if listener.target { "new connections come here" } else { "no new connections" };
+        let waiting = if listener.waited_for { "some" } else { "none" };
+        let _ = writeln!(text, "    {}  {target}, {waiting} waiting to be accepted", listener.path);
+    }
     let connections = generation.connections;
     if connections.owed + connections.unknown + connections.quiet + connections.expired > 0 {
         let (owed, unknown, quiet) = (connections.owed, connections.unknown, connections.quiet + connections.expired);

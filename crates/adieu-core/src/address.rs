@@ -2,7 +2,9 @@
 //!
 //! A reuseport group matches family, address, V6ONLY and interface exactly ([`Endpoint`] equality). A new generation that
 //! listens *wider* than the old one takes nothing away from it; one that listens *narrower* would steal part of the
-//! traffic at `listen`, because the kernel prefers the more specific socket (`compute_score` in `inet_hashtables.c`).
+//! traffic at `listen`, because the kernel prefers the more specific socket. Of two on the same IPv4 address that differ in
+//! their interface it takes the newest, as it does not compare sockets with SO_REUSEPORT any further; of two on the same IPv6
+//! address the oldest (`inet_lhash2_lookup` and `__inet_hash` in `inet_hashtables.c`).
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -40,7 +42,8 @@ impl Endpoint {
     /// Whether listening here beside `other` takes part of its traffic at once.
     #[must_use]
     pub fn steals_from(&self, other: &Self) -> bool {
-        self != other && self.overlaps(other) && !self.covers(other)
+        let newest_wins = self.address == other.address && self.address.is_ipv4();
+        self != other && self.overlaps(other) && (!self.covers(other) || newest_wins)
     }
 
     fn contains_ips_of(&self, other: &Self) -> bool {
@@ -67,6 +70,18 @@ impl fmt::Display for Endpoint {
         }
         Ok(())
     }
+}
+
+/// Which of `listeners` the kernel gives a new connection to `to` that comes in over the interface with index `over`: the
+/// exact address before the wildcard, then for IPv4 a socket of IPv4 before one of IPv6. Of two that differ in their interface
+/// only, one that is bound to it: the other [would not listen yet](Endpoint::steals_from).
+#[must_use]
+pub fn receiver<'a>(listeners: impl IntoIterator<Item = &'a Endpoint>, to: SocketAddr, over: u32) -> Option<Endpoint> {
+    let target = Endpoint { address: to, v6_only: false, interface: over };
+    let rank = |listener: &&Endpoint| {
+        (!listener.address.ip().is_unspecified(), listener.address.is_ipv4(), listener.interface != 0)
+    };
+    listeners.into_iter().filter(|listener| listener.covers(&target)).max_by_key(rank).copied()
 }
 
 /// Which of `wanted` are not covered by `present`: the addresses that a new generation still has to listen on.
@@ -115,8 +130,29 @@ mod tests {
     fn an_interface_narrows() {
         let bound = Endpoint { interface: 3, ..at("0.0.0.0:80") };
         assert!(at("0.0.0.0:80").covers(&bound));
-        assert!(bound.steals_from(&at("0.0.0.0:80")));
+        assert!(bound.steals_from(&at("0.0.0.0:80")) && at("0.0.0.0:80").steals_from(&bound));
+        let bound6 = Endpoint { interface: 3, ..at("[::]:80") };
+        assert!(bound6.steals_from(&at("[::]:80")) && !at("[::]:80").steals_from(&bound6));
         assert!(!bound.overlaps(&Endpoint { interface: 4, ..bound }));
+    }
+
+    #[test]
+    fn the_kernel_prefers_what_is_more_specific() {
+        let all = ["0.0.0.0:80", "[::]:80", "127.0.0.1:80", "[::1]:80", "0.0.0.0:81"].map(at);
+        let to = |text: &str, listeners: &[Endpoint]| {
+            receiver(listeners, text.parse().expect("address"), 1).map(|endpoint| endpoint.to_string())
+        };
+        let found = |text: &str| Some(text.to_owned());
+        assert_eq!(to("127.0.0.1:80", &all), found("127.0.0.1:80"));
+        assert_eq!(to("127.0.0.2:80", &all), found("0.0.0.0:80"));
+        assert_eq!(to("[::1]:80", &all), found("[::1]:80"));
+        assert_eq!(to("[::2]:80", &all), found("[::]:80"));
+        assert_eq!(to("127.0.0.1:80", &all[1..2]), found("[::]:80"));
+        assert_eq!(to("127.0.0.1:80", &[at("[::]:80!")]), None);
+        assert_eq!(to("127.0.0.1:82", &all), None);
+        let bound = Endpoint { interface: 1, ..at("0.0.0.0:80") };
+        assert_eq!(to("127.0.0.1:80", &[at("0.0.0.0:80"), bound]), found("0.0.0.0:80 (interface 1)"));
+        assert_eq!(to("127.0.0.1:80", &[Endpoint { interface: 2, ..bound }]), None);
     }
 
     #[test]

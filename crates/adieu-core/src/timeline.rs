@@ -105,6 +105,7 @@ fn input_text(event: Event) -> Option<String> {
         Event::SwitchFailed(generation) => format!("generation {generation} could not be given the connections"),
         Event::QueuesEmpty(generation) => format!("generation {generation}: accept queues are empty"),
         Event::Drained(generation) => format!("generation {generation}: no connection is owed an answer"),
+        Event::Exclusive(generation) => format!("generation {generation} cannot run beside another one"),
         Event::PreStopDone(generation) => format!("generation {generation}: pre-stop is done"),
         Event::MainExited(generation, outcome) => format!("generation {generation}: main process ended ({outcome})"),
         Event::TreeGone(generation) => format!("generation {generation}: no process is left"),

@@ -172,6 +172,9 @@ pub struct GenerationStatus {
     pub outcome: Option<Outcome>,
     /// Where it listens.
     pub listeners: Vec<ListenerStatus>,
+    /// Its Unix listeners.
+    #[serde(default)]
+    pub paths: Vec<PathStatus>,
     /// Its connections by class.
     pub connections: ConnectionCounts,
 }
@@ -183,6 +186,17 @@ pub struct ListenerStatus {
     pub endpoint: Endpoint,
     /// Connections waiting to be accepted.
     pub queue: u32,
+    /// Whether new connections go here.
+    pub target: bool,
+}
+
+/// One Unix listener of a generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PathStatus {
+    /// Its name: `unix:/path`, or `unix:@name` for an abstract one.
+    pub path: String,
+    /// Whether a connection waits to be accepted.
+    pub waited_for: bool,
     /// Whether new connections go here.
     pub target: bool,
 }

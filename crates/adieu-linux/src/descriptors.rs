@@ -7,6 +7,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Mutex;
 
+use crate::process::read_text;
 use crate::{cvt, cvt_long};
 
 /// The inode of the socket behind descriptor `fd` of `pid`; `None` when it is not a socket.
@@ -25,7 +26,12 @@ pub fn sockets(pid: i32) -> io::Result<Vec<(i32, u64)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let Ok(entry) = entry else { continue };
-        let Ok(target) = fs::read_link(entry.path()) else { continue };
+        let target = match fs::read_link(entry.path()) {
+            Ok(target) => target,
+            // Root may list what it may not look at: that is not the same as nothing.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(error),
+            Err(_) => continue,
+        };
         let number = entry.file_name().to_str().and_then(|name| name.parse().ok());
         if let (Some(fd), Some(inode)) = (number, parse_socket_link(target.as_os_str())) {
             found.push((fd, inode));
@@ -76,6 +82,19 @@ pub fn flags(pid: i32, fd: i32) -> io::Result<i32> {
     octal
         .and_then(|digits| i32::from_str_radix(digits, 8).ok())
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "no flags line in fdinfo"))
+}
+
+/// Whether an epoll instance of `pid` waits for descriptor `fd`: it would go on waiting for the old socket, were another put
+/// in its place. False where that cannot be seen.
+#[must_use]
+pub fn is_polled(pid: i32, fd: i32) -> bool {
+    let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return false };
+    let waits = |text: String| {
+        text.lines()
+            .filter_map(|line| line.strip_prefix("tfd:"))
+            .any(|line| line.split_whitespace().next().is_some_and(|number| number.parse() == Ok(fd)))
+    };
+    entries.flatten().any(|entry| read_text(entry.path()).is_ok_and(waits))
 }
 
 /// Closes every descriptor of this process from 3 up that is not in `keep` (`close_range(2)`).

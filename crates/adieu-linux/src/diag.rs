@@ -8,6 +8,8 @@ use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
+use adieu_core::address::Endpoint;
+
 use crate::{cvt, cvt_long};
 
 /// TCP states as the kernel numbers them (`include/net/tcp_states.h`).
@@ -41,6 +43,10 @@ pub struct Socket {
     pub receive_queue: u32,
     /// Unsent or unacknowledged bytes; for a listener its backlog.
     pub send_queue: u32,
+    /// Index of the interface it is bound to, or over which its connection goes; 0 for any.
+    pub interface: u32,
+    /// IPV6_V6ONLY, for a listener.
+    pub v6_only: bool,
     /// Counters, where the kernel gives them (not for SYN_RECV).
     pub info: Option<Info>,
     /// Finds it again.
@@ -71,6 +77,14 @@ impl Place {
     }
 }
 
+impl Socket {
+    /// What tells the reuseport group of a listener from others.
+    #[must_use]
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint { address: self.local, v6_only: self.v6_only, interface: self.interface }
+    }
+}
+
 /// The part of `struct tcp_info` that adieu uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Info {
@@ -98,6 +112,7 @@ pub struct Info {
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const INET_DIAG_INFO: u16 = 2;
+const INET_DIAG_SKV6ONLY: u16 = 11;
 
 #[repr(C)]
 struct Request {
@@ -277,14 +292,18 @@ fn parse_socket(bytes: &[u8]) -> Option<Socket> {
         send_queue: u32_at(bytes, 60)?,
         user: u32_at(bytes, 64)?,
         inode: u64::from(u32_at(bytes, 68)?),
+        interface: u32_at(bytes, 40)?,
+        v6_only: false,
         info: None,
     };
     let mut attributes = bytes.get(72..).unwrap_or_default();
     while let (Some(length), Some(kind)) = (u16_at(attributes, 0), u16_at(attributes, 2)) {
         let length = usize::from(length);
         let Some(value) = attributes.get(4..length) else { break };
-        if kind == INET_DIAG_INFO {
-            socket.info = parse_info(value);
+        match kind {
+            INET_DIAG_INFO => socket.info = parse_info(value),
+            INET_DIAG_SKV6ONLY => socket.v6_only = value.first().is_some_and(|flag| *flag != 0),
+            _ => {}
         }
         attributes = attributes.get(length.next_multiple_of(4)..).unwrap_or_default();
     }
@@ -343,7 +362,7 @@ mod tests {
             assert_eq!(after[0].info.expect("info").bytes_received, 5);
             let listeners = tcp_sockets(&place, &[state::LISTEN]).expect("dump");
             assert_eq!(listeners.len(), 1);
-            assert_eq!(listeners[0].local, address);
+            assert_eq!(listeners[0].endpoint(), Endpoint { address, v6_only: false, interface: 0 });
             assert_eq!(tcp_sockets(&[Place { v6: !v6, ..place[0] }], &[state::LISTEN]).expect("dump"), []);
         }
     }

@@ -11,6 +11,7 @@ pub mod entry;
 pub mod environment;
 pub mod fdpass;
 pub mod memory;
+pub mod named;
 pub mod pidfd;
 pub mod poll;
 pub mod process;

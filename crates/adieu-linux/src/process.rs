@@ -141,6 +141,18 @@ pub fn user(pid: i32) -> io::Result<u32> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/status has no Uid")))
 }
 
+/// The file mode creation mask of `pid` (`umask(2)`).
+///
+/// # Errors
+/// ENOENT when there is no such process; `InvalidData` before Linux 4.7.
+pub fn umask(pid: i32) -> io::Result<u32> {
+    let text = read_text(format!("/proc/{pid}/status"))?;
+    let field = text.lines().find_map(|line| line.strip_prefix("Umask:"));
+    field
+        .and_then(|value| u32::from_str_radix(value.trim(), 8).ok())
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/status has no Umask")))
+}
+
 /// The effective user of this process.
 #[must_use]
 pub fn own_user() -> u32 {

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 
 use adieu_core::group::Instruction;
 
-use crate::sockets::set_raw;
+use crate::sockets::{set_option, set_raw};
 
 fn compile(program: &[Instruction]) -> Vec<libc::sock_filter> {
     program.iter().map(|i| libc::sock_filter { code: i.code, jt: i.jt, jf: i.jf, k: i.k }).collect()
@@ -25,6 +25,14 @@ fn attach(socket: BorrowedFd<'_>, option: i32, program: &[Instruction]) -> io::R
 /// EINVAL when `socket` listens without being in a group; ENOMEM when the program exceeds `net.core.optmem_max`.
 pub fn steer(socket: BorrowedFd<'_>, program: &[Instruction]) -> io::Result<()> {
     attach(socket, libc::SO_ATTACH_REUSEPORT_CBPF, program)
+}
+
+/// The end of [`drop_new`].
+///
+/// # Errors
+/// ENOENT when there was none.
+pub fn take_new(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, 0)
 }
 
 /// Lets `socket` drop every packet that is not for an established connection of its own: a SYN is then sent again by the

@@ -31,6 +31,11 @@ pub const LISTENER_OPTIONS: &[(i32, i32)] = &[
     (libc::IPPROTO_IP, libc::IP_FREEBIND),
     (libc::SOL_SOCKET, libc::SO_RCVBUF),
     (libc::SOL_SOCKET, libc::SO_SNDBUF),
+    (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+    (libc::SOL_SOCKET, libc::SO_REUSEPORT),
+    (libc::SOL_SOCKET, libc::SO_MARK),
+    (libc::IPPROTO_TCP, libc::TCP_MAXSEG),
+    (libc::IPPROTO_TCP, libc::TCP_CONGESTION),
 ];
 
 /// A system call that waits for an answer.

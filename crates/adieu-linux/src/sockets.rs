@@ -3,13 +3,17 @@
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use crate::cvt;
 
 const SO_BINDTOIFINDEX: i32 = 62;
+/// Which buffer sizes were set and are not the kernel's own choice.
+const SO_BUF_LOCK: i32 = 72;
+const SNDBUF_LOCK: i32 = 1;
+const RCVBUF_LOCK: i32 = 2;
 
 /// Sets a socket option to a value of any kind.
 ///
@@ -98,6 +102,8 @@ pub fn tcp_socket(family: i32) -> io::Result<OwnedFd> {
 pub fn copy_listener_options(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
     let mut options = vec![
         (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+        (libc::SOL_SOCKET, libc::SO_REUSEPORT),
+        (libc::SOL_SOCKET, libc::SO_MARK),
         (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
         (libc::IPPROTO_TCP, libc::TCP_FASTOPEN),
         (libc::IPPROTO_TCP, libc::TCP_NODELAY),
@@ -115,6 +121,13 @@ pub fn copy_listener_options(from: BorrowedFd<'_>, to: BorrowedFd<'_>) {
                 drop(set_option(to, level, name, value));
             }
             _ => {}
+        }
+    }
+    let locked = option(from, libc::SOL_SOCKET, SO_BUF_LOCK).unwrap_or(0);
+    for (lock, name) in [(SNDBUF_LOCK, libc::SO_SNDBUF), (RCVBUF_LOCK, libc::SO_RCVBUF)] {
+        if let (true, Ok(size)) = (locked & lock != 0, option(from, libc::SOL_SOCKET, name)) {
+            // What is read is twice what was set (`socket(7)`).
+            drop(set_option(to, libc::SOL_SOCKET, name, size / 2));
         }
     }
 }
@@ -255,6 +268,26 @@ pub fn bind(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
+/// A TCP port that nobody has, below those that the kernel gives to clients by itself (`ip_local_port_range`). Nobody keeps
+/// it from being taken afterwards.
+///
+/// # Errors
+/// EADDRINUSE when none was found.
+pub fn free_source_port() -> io::Result<u16> {
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range")?;
+    let first: u16 = range.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(32_768);
+    let (lowest, count) = if first > 2048 { (1024, first - 1024) } else { (first, u16::MAX - first) };
+    let start = crate::clock::now().since_origin().subsec_nanos();
+    for step in 0..64u32 {
+        let port = lowest + (start.wrapping_add(step * 7919) % u32::from(count)) as u16;
+        let socket = tcp_socket(libc::AF_INET)?;
+        if bind(socket.as_fd(), SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err(io::Error::from_raw_os_error(libc::EADDRINUSE))
+}
+
 /// The local address; `None` when it is not an internet socket.
 ///
 /// # Errors
@@ -363,10 +396,20 @@ pub fn set_interface(socket: BorrowedFd<'_>, index: u32) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, SO_BINDTOIFINDEX, i32::try_from(index).unwrap_or(i32::MAX))
 }
 
+/// Whether a socket that is bound to an interface can be bound to none again (CAP_NET_RAW).
+#[must_use]
+pub fn may_change_interface() -> bool {
+    let changed = || {
+        let socket = tcp_socket(libc::AF_INET)?;
+        set_interface(socket.as_fd(), 1)?;
+        set_interface(socket.as_fd(), 0)
+    };
+    changed().is_ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     #[test]
     fn an_address_comes_back_as_it_was_bound() {

@@ -89,6 +89,8 @@ impl Supervisor {
             started: clock::now(),
             listener: None,
             unseen: false,
+            loose: std::collections::HashSet::new(),
+            next_comparison: clock::now() + std::time::Duration::from_secs(1),
             notify,
             said_ready: false,
             relays,
@@ -272,6 +274,7 @@ impl Supervisor {
             }
             Report::WatchRefused(errno) => {
                 running.unseen = true;
+                running.next_comparison = clock::now();
                 let error = std::io::Error::from_raw_os_error(errno);
                 let why = match error.raw_os_error() {
                     Some(16) => "another seccomp listener is there already, as under an outer `adieu run`".to_owned(),

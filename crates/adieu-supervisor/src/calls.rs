@@ -10,17 +10,17 @@ use adieu_core::group::SocketId;
 use adieu_core::switch::Generation;
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::seccomp::{Call, CallKind};
-use adieu_linux::{descriptors, memory, process, sockets};
+use adieu_linux::{clock, descriptors, memory, process, sockets};
 
-use crate::groups::{Groups, HELD};
+use crate::groups::Groups;
 use crate::running::WaitingListen;
 use crate::supervisor::Supervisor;
 
 const LONGEST_ADDRESS: usize = 128;
-const O_NONBLOCK: i32 = 0o4000;
-const O_CLOEXEC: i32 = 0o2_000_000;
-const SOL_SOCKET: i32 = 1;
-const SO_REUSEADDR: i32 = 2;
+pub(crate) const O_NONBLOCK: i32 = 0o4000;
+pub(crate) const O_CLOEXEC: i32 = 0o2_000_000;
+const IPPROTO_TCP: i32 = 6;
+const TCP_NODELAY: i32 = 1;
 const AF_INET: i32 = 2;
 const AF_INET6: i32 = 10;
 
@@ -64,7 +64,7 @@ impl Supervisor {
         }
     }
 
-    fn listener(&self, generation: Generation) -> Option<&adieu_linux::seccomp::Listener> {
+    pub(crate) fn listener(&self, generation: Generation) -> Option<&adieu_linux::seccomp::Listener> {
         self.running.get(&generation)?.listener.as_ref()
     }
 
@@ -75,9 +75,17 @@ impl Supervisor {
         let address = match memory::read(call.tid, call.args[1], length) {
             Ok(bytes) => match sockets::parse_address(&bytes) {
                 Some(address) if address.port() != 0 => address,
-                _ => return false,
+                Some(_) => {
+                    self.loosen(generation, process, fd);
+                    return false;
+                }
+                None => {
+                    let name = sockets::parse_unix_address(&bytes);
+                    return name.is_some_and(|name| self.on_path_bind(generation, call, process, &name));
+                }
             },
             Err(error) => {
+                self.mark_unseen(generation);
                 self.note_once(format!(
                     "cannot see what pid {process} binds ({error}): its reloads are not seamless; a program that changes its user or has \
                      file capabilities needs adieu to be root with CAP_SYS_PTRACE"
@@ -85,29 +93,26 @@ impl Supervisor {
                 return false;
             }
         };
-        let access = self.access(process, fd);
+        let access = self.access(generation, process, fd);
         if self.listener(generation).is_none_or(|listener| !listener.is_valid(call.id)) {
             return false;
         }
-        self.drop_unheld(generation);
         match access {
             Access::No => false,
             Access::Own(own) => {
-                if let Some(held) = self.held_for(own.as_fd(), address) {
+                let endpoint = endpoint_for(own.as_fd(), address);
+                if let Some(held) = self.instead_of(generation, &endpoint) {
                     return self.give_held(generation, call, process, held);
                 }
-                let endpoint = endpoint_for(own.as_fd(), address);
-                if self.groups.is_shared(generation, &endpoint) {
-                    drop(sockets::share_port(own.as_fd()));
-                }
-                drop(self.groups.keep(generation, own, Some(address)));
+                self.share(generation, own.as_fd(), &endpoint);
+                self.keep(generation, process, own, address);
                 false
             }
             Access::Replace(original) => self.replace(generation, call, process, address, original.as_ref()),
         }
     }
 
-    fn access(&mut self, process: i32, fd: i32) -> Access {
+    fn access(&mut self, generation: Generation, process: i32, fd: i32) -> Access {
         let own = Pidfd::open(process).and_then(|pidfd| pidfd.get_fd(fd));
         match own {
             Ok(own) if sockets::is_tcp(own.as_fd()) && is_internet(own.as_fd()) => Access::Own(own),
@@ -117,6 +122,7 @@ impl Supervisor {
                 Ok("TCP" | "TCPv6" | "MPTCP" | "MPTCPv6") => Access::Replace(None),
                 Ok(_) => Access::No,
                 Err(error) => {
+                    self.mark_unseen(generation);
                     self.note_once(format!(
                         "cannot get at the sockets of pid {process} ({error}): its reloads are not seamless"
                     ));
@@ -126,9 +132,35 @@ impl Supervisor {
         }
     }
 
-    /// A listener that an earlier generation left for whoever binds the same.
-    fn held_for(&self, socket: BorrowedFd<'_>, address: SocketAddr) -> Option<SocketId> {
-        self.groups.held_at(&endpoint_for(socket, address))
+    /// A listener that an earlier generation left for whoever binds the same, or that the program itself has closed: clients
+    /// may wait in its queue.
+    fn instead_of(&mut self, generation: Generation, endpoint: &Endpoint) -> Option<SocketId> {
+        let own = self.unheld_at(generation, endpoint);
+        self.groups.held_at(endpoint).or(own)
+    }
+
+    /// Lets `socket` be bound where another generation listens.
+    fn share(&mut self, generation: Generation, socket: BorrowedFd<'_>, endpoint: &Endpoint) {
+        if !self.groups.is_shared(generation, endpoint) {
+            return;
+        }
+        let shared = sockets::share_port(socket).and_then(|()| self.groups.give_to_owner(socket, endpoint));
+        if let Err(error) = shared {
+            self.note(format!("generation {generation}: {endpoint} cannot be shared with the one before it: {error}"));
+        }
+    }
+
+    fn keep(&mut self, generation: Generation, process: i32, socket: OwnedFd, address: SocketAddr) {
+        let kept = self.groups.keep(generation, socket, Some(address));
+        if let Ok(id) = kept {
+            self.set_holder(id, process);
+        }
+    }
+
+    fn set_holder(&mut self, id: SocketId, process: i32) {
+        if let Some(socket) = self.groups.get_mut(id) {
+            (socket.holder, socket.unheld_since) = (Pidfd::open(process).ok().map(|pidfd| (process, pidfd)), None);
+        }
     }
 
     fn give_held(&mut self, generation: Generation, call: Call, process: i32, held: SocketId) -> bool {
@@ -140,6 +172,7 @@ impl Supervisor {
             return false;
         }
         self.groups.hand_over(held, generation);
+        self.set_holder(held, process);
         self.listener(generation).is_some_and(|listener| listener.reply(call.id, Ok(())).is_ok())
     }
 
@@ -159,25 +192,32 @@ impl Supervisor {
         match original {
             Some(original) => sockets::copy_listener_options(original.as_fd(), ours.as_fd()),
             None => {
-                // Servers set it nearly always, and its value cannot be read here.
-                drop(sockets::set_option(ours.as_fd(), SOL_SOCKET, SO_REUSEADDR, 1));
+                // It cannot be read here, and servers set it for each connection: so it is not reported either. Those that set
+                // it on the listener miss it badly; those that do not hardly notice it.
+                drop(sockets::set_option(ours.as_fd(), IPPROTO_TCP, TCP_NODELAY, 1));
                 self.apply_remembered(generation, process, fd, ours.as_fd());
             }
         }
-        if let Some(held) = self.held_for(ours.as_fd(), address) {
+        let endpoint = endpoint_for(ours.as_fd(), address);
+        if let Some(held) = self.instead_of(generation, &endpoint) {
             return self.give_held(generation, call, process, held);
+        }
+        if descriptors::is_polled(process, fd) {
+            self.mark_unseen(generation);
+            self.note_once(format!(
+                "pid {process} waits for a socket by epoll before it binds it: it cannot be replaced, and reloads are not seamless"
+            ));
+            return false;
         }
         let flags = descriptors::flags(process, fd).unwrap_or(O_CLOEXEC);
         drop(sockets::set_nonblocking(ours.as_fd(), flags & O_NONBLOCK != 0));
-        if self.groups.is_shared(generation, &endpoint_for(ours.as_fd(), address)) {
-            drop(sockets::share_port(ours.as_fd()));
-        }
+        self.share(generation, ours.as_fd(), &endpoint);
         let Some(listener) = self.listener(generation) else { return false };
         if let Err(error) = listener.replace(call.id, ours.as_fd(), fd, flags & O_CLOEXEC != 0) {
             self.note_once(format!("cannot replace a socket of pid {process} ({error}): its reloads are not seamless"));
             return false;
         }
-        drop(self.groups.keep(generation, ours, Some(address)));
+        self.keep(generation, process, ours, address);
         false
     }
 
@@ -223,15 +263,25 @@ impl Supervisor {
         let backlog = self.options.backlog.map_or(backlog, |least| backlog.max(least));
         let Ok(process) = process::thread_group(call.tid) else { return false };
         let Ok(Some(inode)) = descriptors::socket_inode(process, fd) else { return false };
-        let Some(id) = self.groups.find(generation, inode) else { return false };
+        if self.paths.await_listen(generation, inode, clock::now()) {
+            return false;
+        }
+        let Some(id) = self.groups.find(generation, inode) else {
+            // Never bound: the kernel chooses the port. Unless its `bind` could not be seen.
+            if self.running.get(&generation).is_some_and(|running| !running.unseen) {
+                self.loosen(generation, process, fd);
+            }
+            return false;
+        };
         let Some(endpoint) = self.groups.get(id).and_then(|socket| Groups::endpoint_of(socket.fd.as_fd())) else {
             // Its bind has failed: the kernel says what `listen` does then.
-            self.groups.forget(id);
+            drop(self.groups.forget(id));
             return false;
         };
         let serving = self.switch.serving().filter(|serving| *serving != generation);
-        let takes_traffic =
-            serving.is_some_and(|old| self.groups.endpoints(old).iter().any(|there| endpoint.steals_from(there)));
+        // Where the serving one listens too, their group decides.
+        let there = serving.map(|old| self.groups.endpoints(old)).unwrap_or_default();
+        let takes_traffic = !there.contains(&endpoint) && there.iter().any(|there| endpoint.steals_from(there));
         if takes_traffic {
             self.note_once(format!(
                 "generation {generation} listens on {endpoint}, inside what the serving one has: held until it is ready"
@@ -241,7 +291,32 @@ impl Supervisor {
             }
             return true;
         }
+        self.mind_foreign();
+        if !self.groups.is_steered(&endpoint) && !self.groups.others_at(&endpoint).is_empty() {
+            self.note_once(format!(
+                "another program of this user listens on {endpoint} already, and this one asks to share it (SO_REUSEPORT): its \
+                 reloads are not seamless"
+            ));
+            drop(self.groups.forget(id));
+            self.loosen(generation, process, fd);
+            return false;
+        }
         self.answer_listen(generation, call, id, backlog)
+    }
+
+    fn mark_unseen(&mut self, generation: Generation) {
+        if let Some(running) = self.running.get_mut(&generation) {
+            running.unseen = true;
+        }
+    }
+
+    /// A socket that was seen and is not held.
+    fn loosen(&mut self, generation: Generation, process: i32, fd: i32) {
+        if let Ok(Some(inode)) = descriptors::socket_inode(process, fd)
+            && let Some(running) = self.running.get_mut(&generation)
+        {
+            running.loose.insert(inode);
+        }
     }
 
     /// Listens in the program's place, so that the order of a group's members is known.
@@ -253,28 +328,6 @@ impl Supervisor {
         }
         let result = result.map_err(|error| error.raw_os_error().unwrap_or(22));
         self.listener(generation).is_some_and(|listener| listener.reply(call.id, result).is_ok())
-    }
-
-    /// Closes duplicates that no process of the generation holds any more: a program that probes a port by listening and
-    /// closing must not leave a listener that nobody serves.
-    pub(crate) fn drop_unheld(&mut self, generation: Generation) {
-        if generation == HELD || self.groups.of(generation).next().is_none() {
-            return;
-        }
-        let mut present = std::collections::HashSet::new();
-        for pid in self.members(generation) {
-            match descriptors::sockets(pid) {
-                Ok(found) => present.extend(found.into_iter().map(|(_, inode)| inode)),
-                // Unreadable: it may hold any of them.
-                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return,
-                Err(_) => {}
-            }
-        }
-        let own = |socket: &crate::groups::Socket| socket.bound.is_some() && !present.contains(&socket.inode);
-        let unheld: Vec<SocketId> = self.groups.of(generation).filter(|(_, s)| own(s)).map(|(id, _)| id).collect();
-        for id in unheld {
-            self.groups.forget(id);
-        }
     }
 }
 

@@ -204,6 +204,7 @@ impl Supervisor {
         let id = self.next_request;
         self.next_request += 1;
         self.asked.insert(id, change);
+        self.compare_serving();
         self.upstream.reloading(clock::now());
         self.tell(Event::Reload(id));
     }
@@ -286,11 +287,20 @@ impl Supervisor {
                 endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             };
             let present = self.present(generation);
-            if self.options.ready == crate::options::ReadyWhen::Auto && !missing.is_empty() {
+            let mut paths = self.wanted_paths(generation);
+            paths.retain(|path| !self.paths.names(generation).contains(path));
+            if self.options.ready == crate::options::ReadyWhen::Auto
+                && let (true, Some(path)) = (missing.is_empty(), paths.first())
+            {
+                text = format!("{text}: it does not listen on {path}, as the one before it does");
+            } else if self.options.ready == crate::options::ReadyWhen::Auto && !missing.is_empty() {
                 let there = if present.is_empty() { "nowhere".to_owned() } else { format!("on {}", list(&present)) };
                 text = format!("{text}: it listens {there}, the one before it on {}", list(&missing));
             } else {
                 text = format!("{text}: {}", self.options.ready.unmet());
+                if let Some(why) = self.probe.as_ref().and_then(|probe| probe.failure.as_ref()) {
+                    text = format!("{text} ({why})");
+                }
             }
         }
         (text, running.tail.lines())

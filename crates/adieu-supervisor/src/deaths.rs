@@ -47,6 +47,7 @@ impl Supervisor {
         self.owed_watches.retain(|watch| watch.generation != generation);
         self.tell(Event::MainExited(generation, outcome));
         self.tell_losses(generation, &losses);
+        self.drop_left(generation);
     }
 
     /// Takes all ended children of ours.
@@ -88,7 +89,7 @@ impl Supervisor {
                 self.keeper_lost(generation);
             }
             self.main_changed(generation, change);
-        } else if ended && self.probe.as_ref().and_then(crate::ready::Probe::command) == Some(pid) {
+        } else if ended && self.probe.as_ref().and_then(crate::probe::Probe::command) == Some(pid) {
             self.probe_command_ended(change == Change::Exited(0));
         } else if ended {
             self.hook_ended(pid, change == Change::Exited(0));

@@ -1,15 +1,15 @@
 //! Watching an old generation from outside: its accept queues, the handshakes begun before the switch, and what its
 //! connections are owed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use adieu_core::owed::{Counts, Ledger, Sample, State};
-use adieu_core::switch::{Event, Generation};
+use adieu_core::switch::{Event, Generation, Phase};
 use adieu_core::{Timestamp, duration};
+use adieu_linux::clock;
 use adieu_linux::diag::{self, Identity, Place, state};
-use adieu_linux::{clock, descriptors};
 
 use crate::supervisor::Supervisor;
 
@@ -28,6 +28,8 @@ pub(crate) struct QueueWatch {
     handshakes: Vec<Identity>,
     /// Without overlap nothing has settled before the drain: it begins with the queues.
     drains: bool,
+    /// Until then it still gets new connections: it could not have them back if it were to take over again.
+    hide_at: Option<Timestamp>,
 }
 
 /// Waiting until no connection is owed an answer.
@@ -63,15 +65,46 @@ impl Supervisor {
     pub(crate) fn places(&self, generation: Generation) -> Vec<Place> {
         let endpoints = self.groups.endpoints(generation);
         let mut places: Vec<Place> = endpoints.iter().map(|endpoint| Place::of(endpoint.address)).collect();
+        if self.unseen_wanted.generation == generation {
+            places.extend(self.unseen_wanted.endpoints.iter().map(|endpoint| Place::of(endpoint.address)));
+        }
         places.sort_unstable();
         places.dedup();
         places
     }
 
     pub(crate) fn watch_queues(&mut self, generation: Generation, drains: bool) {
+        let (now, serving) = (clock::now(), self.switch.serving().unwrap_or_default());
+        let visible = self.groups.still_visible(serving, generation);
+        let hide_at = visible.first().filter(|_| !drains).map(|endpoint| {
+            self.note(format!(
+                "without CAP_NET_RAW new connections to {endpoint} go to generation {generation} until it has settled"
+            ));
+            now + self.options.settle
+        });
+        let handshakes = self.handshakes(generation);
+        self.queue_watches.push(QueueWatch { generation, next: hide_at.unwrap_or(now), handshakes, drains, hide_at });
+    }
+
+    fn handshakes(&self, generation: Generation) -> Vec<Identity> {
         let handshakes = diag::tcp_sockets(&self.places(generation), &[state::SYN_RECV]).unwrap_or_default();
-        let handshakes = handshakes.iter().map(|socket| socket.identity).collect();
-        self.queue_watches.push(QueueWatch { generation, next: clock::now(), handshakes, drains });
+        handshakes.iter().map(|socket| socket.identity).collect()
+    }
+
+    /// Takes the last new connections from a generation that has settled.
+    fn hide(&mut self, watch: &mut QueueWatch) {
+        let settles = |status: adieu_core::switch::Status| {
+            status.generation == watch.generation && status.phase == Phase::Settling
+        };
+        if watch.hide_at.take().is_none() || !self.switch.statuses().any(settles) {
+            return;
+        }
+        if let Some(serving) = self.switch.serving()
+            && let Err(error) = self.groups.hide_covered(serving)
+        {
+            self.note(format!("generation {}: its listeners cannot be hidden: {error}", watch.generation));
+        }
+        watch.handshakes = self.handshakes(watch.generation);
     }
 
     pub(crate) fn advance_queue_watches(&mut self) {
@@ -81,11 +114,15 @@ impl Supervisor {
                 self.queue_watches.push(watch);
                 continue;
             }
+            self.hide(&mut watch);
             let mut open = diag::look_up(watch.handshakes.drain(..)).unwrap_or_default();
             open.retain(|socket| socket.state == state::SYN_RECV);
             watch.handshakes.extend(open.iter().map(|socket| socket.identity));
             // In this order: a handshake that has just ended is in the queue by now.
-            if watch.handshakes.is_empty() && self.groups.waiting(watch.generation) == 0 {
+            if watch.handshakes.is_empty()
+                && self.groups.waiting(watch.generation) == 0
+                && !self.paths.is_waited_for(watch.generation)
+            {
                 if watch.drains {
                     self.list_owed(watch.generation);
                 } else {
@@ -128,19 +165,6 @@ impl Supervisor {
         let peers = sockets.iter().map(|socket| (socket.cookie, socket.remote)).collect();
         let connections = sockets.iter().map(|socket| socket.identity).collect();
         self.owed_watches.push(OwedWatch { generation, next: clock::now(), connections, ledger, peers });
-    }
-
-    /// The inodes of all sockets that processes of `generation` hold; `None` where they may not be read.
-    pub(crate) fn own_inodes(&self, generation: Generation) -> Option<HashSet<u64>> {
-        let mut own = HashSet::new();
-        for pid in self.members(generation) {
-            match descriptors::sockets(pid) {
-                Ok(found) => own.extend(found.into_iter().map(|(_, inode)| inode)),
-                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return None,
-                Err(_) => {}
-            }
-        }
-        Some(own)
     }
 
     pub(crate) fn advance_owed_watches(&mut self) {

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::Duration;
 
+use adieu_core::group::SocketId;
 use adieu_core::notify;
 use adieu_core::signal::Signal;
 use adieu_core::switch::{Event, Generation};
@@ -26,6 +27,8 @@ enum Source {
     Keeper(Generation),
     Notify(Generation),
     Relay(Generation, usize),
+    /// The end of a process that has bound a socket.
+    Holder(SocketId),
     Accept,
     Clients,
     /// Exchanges that are advanced at every turn anyway.
@@ -42,6 +45,7 @@ impl Supervisor {
                 Source::Keeper(generation) => self.hear_keeper(generation),
                 Source::Notify(generation) => self.hear_notify(generation),
                 Source::Relay(generation, at) => self.relay(generation, at),
+                Source::Holder(socket) => self.holder_ended(socket),
                 Source::Accept => self.accept_clients(),
                 Source::Clients => self.advance_clients(),
                 Source::Other => {}
@@ -74,6 +78,16 @@ impl Supervisor {
                 }
             }
         }
+        for (id, socket) in self.groups.all() {
+            if let Some((_, holder)) = &socket.holder {
+                interests.push((holder.as_fd(), Readiness::READ));
+                sources.push(Source::Holder(id));
+            }
+        }
+        if let Some(watch) = &self.paths.watch {
+            interests.push((watch.as_fd(), Readiness::READ));
+            sources.push(Source::Other);
+        }
         if let Some(place) = &self.place {
             interests.push((place.listener.as_fd(), Readiness::READ));
             sources.push(Source::Accept);
@@ -82,7 +96,7 @@ impl Supervisor {
             interests.push(client.interest());
             sources.push(Source::Clients);
         }
-        if let Some(interest) = self.probe.as_ref().and_then(crate::ready::Probe::interest) {
+        if let Some(interest) = self.probe.as_ref().and_then(crate::probe::Probe::interest) {
             interests.push(interest);
             sources.push(Source::Other);
         }
@@ -152,6 +166,8 @@ impl Supervisor {
             .chain(unserved)
             .chain(look)
             .chain(self.next_rest())
+            .chain(self.next_comparison())
+            .chain(self.next_path_look())
             .min();
         // Rounded up to a millisecond: waking just before the moment would only turn the loop.
         next.map(|at| if at <= now { Duration::ZERO } else { (at - now).max(Duration::from_micros(200)) })
@@ -173,8 +189,8 @@ impl Supervisor {
         let generations: Vec<Generation> =
             self.running.values().filter(|r| r.is_alive()).map(|r| r.generation).collect();
         for generation in generations {
-            if self.groups.waiting(generation) > 0 {
-                self.drop_unheld(generation);
+            if self.groups.waiting(generation) > 0 || self.paths.is_waited_for(generation) {
+                self.look_for_unheld(generation);
             }
             if let Some(running) = self.running.get_mut(&generation) {
                 running.look_at_memory();

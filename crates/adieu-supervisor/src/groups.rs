@@ -3,17 +3,29 @@
 //! Invariant: the model in [`adieu_core::group`] lists the members of a group in the kernel's order. It can, because every
 //! `listen` that adds a member is made here, one at a time, and every close that removes one too.
 
+mod foreign;
+mod held;
+mod inherited;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use adieu_core::Timestamp;
 use adieu_core::address::Endpoint;
-use adieu_core::group::{Group, SocketId, Step};
+use adieu_core::group::{Group, Route, SocketId, Step};
 use adieu_core::switch::Generation;
+use adieu_linux::pidfd::Pidfd;
 use adieu_linux::{reuseport, sockets};
 
 /// The owner of sockets that wait for the next generation.
 pub(crate) const HELD: Generation = 0;
+/// The owner of sockets that nobody has any more, while they are closed.
+const GONE: Generation = Generation::MAX;
+/// The owner of sockets that are not ours at all.
+const FOREIGN: Generation = Generation::MAX - 1;
+/// The owner of sockets that we were started with and that no generation uses any more: they are not ours to close.
+const PUT_BY: Generation = Generation::MAX - 2;
 
 /// An interface that does not exist: a listener bound to it is invisible to new connections.
 const NOWHERE: u32 = 0x7fff_fffe;
@@ -28,7 +40,13 @@ pub(crate) struct Socket {
     pub(crate) endpoint: Option<Endpoint>,
     /// What its program bound it to.
     pub(crate) bound: Option<std::net::SocketAddr>,
+    /// The process that bound it, until it ends.
+    pub(crate) holder: Option<(i32, Pidfd)>,
+    /// No process has had it since.
+    pub(crate) unheld_since: Option<Timestamp>,
     hidden: bool,
+    /// Whoever started us has it too, and needs it after us.
+    inherited: bool,
 }
 
 /// All of them.
@@ -36,6 +54,12 @@ pub(crate) struct Socket {
 pub(crate) struct Groups {
     sockets: BTreeMap<SocketId, Socket>,
     groups: BTreeMap<Endpoint, Group>,
+    /// Members of our groups that are somebody else's, by inode.
+    foreign: BTreeMap<SocketId, u64>,
+    /// A source port whose connections reach a generation that is not the target.
+    probe: Option<(u16, Generation)>,
+    /// Whether what was hidden can be shown again; found out when it matters.
+    can_show: Option<bool>,
     last: SocketId,
 }
 
@@ -52,7 +76,18 @@ impl Groups {
             return Ok(id);
         }
         self.last += 1;
-        self.sockets.insert(self.last, Socket { fd, inode, generation, endpoint: None, bound, hidden: false });
+        let socket = Socket {
+            fd,
+            inode,
+            generation,
+            endpoint: None,
+            bound,
+            holder: None,
+            unheld_since: None,
+            hidden: false,
+            inherited: false,
+        };
+        self.sockets.insert(self.last, socket);
         Ok(self.last)
     }
 
@@ -62,6 +97,19 @@ impl Groups {
 
     pub(crate) fn get(&self, id: SocketId) -> Option<&Socket> {
         self.sockets.get(&id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: SocketId) -> Option<&mut Socket> {
+        self.sockets.get_mut(&id)
+    }
+
+    /// Whether a socket with this inode is held, for whichever generation.
+    pub(crate) fn has(&self, inode: u64) -> bool {
+        self.sockets.values().any(|socket| socket.inode == inode)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = (SocketId, &Socket)> {
+        self.sockets.iter().map(|(id, socket)| (*id, socket))
     }
 
     pub(crate) fn of(&self, generation: Generation) -> impl Iterator<Item = (SocketId, &Socket)> {
@@ -83,11 +131,6 @@ impl Groups {
             .any(|s| s.generation != generation && s.endpoint.is_some_and(|other| other.overlaps(endpoint)))
     }
 
-    /// A socket that waits for the next generation at this address.
-    pub(crate) fn held_at(&self, endpoint: &Endpoint) -> Option<SocketId> {
-        self.of(HELD).find(|(_, socket)| socket.endpoint.as_ref() == Some(endpoint)).map(|(id, _)| id)
-    }
-
     /// The endpoint that this socket would listen on now; `None` while it is not bound to a port.
     pub(crate) fn endpoint_of(fd: BorrowedFd<'_>) -> Option<Endpoint> {
         let address = sockets::local_address(fd).ok()??;
@@ -106,34 +149,20 @@ impl Groups {
         }
         let endpoint = Self::endpoint_of(socket.fd.as_fd()).ok_or_else(invalid)?;
         sockets::share_port(socket.fd.as_fd())?;
-        let group = self.groups.entry(endpoint).or_default();
-        if let Some(first) = group.members().first() {
-            // Only sockets of one user share a group: the newcomer gets the user of those that are there.
-            let there = self.sockets.get(&first.id).and_then(|s| sockets::inode_and_owner(s.fd.as_fd()).ok());
-            let here = sockets::inode_and_owner(socket.fd.as_fd()).ok();
-            if let (Some((_, there)), Some((_, here))) = (there, here)
-                && there != here
-            {
-                sockets::give_to(socket.fd.as_fd(), there)?;
-            }
-        } else {
-            // Pinned before it exists: a second member would take half of the connections at its `listen` otherwise.
-            let mut alone = Group::new();
-            alone.listened(id, generation);
-            alone.set_target(generation);
-            if let Some(route) = alone.route() {
-                reuseport::steer(socket.fd.as_fd(), &route.program(None))?;
-            }
-        }
+        let first = self.member(&endpoint).is_none();
         sockets::listen(socket.fd.as_fd(), backlog)?;
         let group = self.groups.entry(endpoint).or_default();
-        let first = group.members().is_empty();
         group.listened(id, generation);
         if let Some(socket) = self.sockets.get_mut(&id) {
             socket.endpoint = Some(endpoint);
         }
+        // Pinned from the first member on: a second one would take half of the connections at its `listen` otherwise. Not
+        // before this one listens: the kernel takes one with a program for one that has listened already, and refuses it
+        // beside a listener on an address that overlaps.
         if first || steers {
             self.steer(&endpoint, generation)?;
+        } else if self.probe.is_some_and(|(_, probed)| probed == generation) {
+            self.attach(&endpoint)?;
         }
         Ok(())
     }
@@ -142,36 +171,86 @@ impl Groups {
     fn steer(&mut self, endpoint: &Endpoint, generation: Generation) -> io::Result<()> {
         let Some(group) = self.groups.get_mut(endpoint) else { return Ok(()) };
         group.set_target(generation);
-        self.attach(endpoint, None)
+        self.attach(endpoint)
     }
 
-    fn attach(&self, endpoint: &Endpoint, probe: Option<(u16, u32)>) -> io::Result<()> {
-        let Some(group) = self.groups.get(endpoint) else { return Ok(()) };
-        let member = group.members().first().and_then(|member| self.sockets.get(&member.id));
-        match (member, group.route()) {
-            (Some(member), Some(route)) => reuseport::steer(member.fd.as_fd(), &route.program(probe)),
-            _ => Ok(()),
+    fn attach(&self, endpoint: &Endpoint) -> io::Result<()> {
+        match self.groups.get(endpoint).and_then(Group::route) {
+            Some(route) => self.attach_route(endpoint, &route),
+            None => Ok(()),
         }
     }
 
+    fn attach_route(&self, endpoint: &Endpoint, route: &Route) -> io::Result<()> {
+        let probed = |(port, generation)| {
+            let group = self.groups.get(endpoint)?;
+            Some((port, *group.indices_of(generation).first()?))
+        };
+        let Some(member) = self.member(endpoint) else { return Ok(()) };
+        let program = route.program(self.probe.and_then(probed));
+        let alone = self.groups.get(endpoint).is_some_and(|group| group.members().len() == 1);
+        match reuseport::steer(member.fd.as_fd(), &program) {
+            // One that we were started with, and that nothing has joined yet: there is nothing to choose from.
+            Err(_) if alone && member.inherited => Ok(()),
+            attached => attached,
+        }
+    }
+
+    /// A socket of ours in the group: through it the whole group is steered.
+    fn member(&self, endpoint: &Endpoint) -> Option<&Socket> {
+        self.groups.get(endpoint)?.members().iter().find_map(|member| self.sockets.get(&member.id))
+    }
+
+    /// Only sockets of one user share an address: gives `socket`, which is about to be bound, to the user of those that
+    /// are there.
+    pub(crate) fn give_to_owner(&self, socket: BorrowedFd<'_>, endpoint: &Endpoint) -> io::Result<()> {
+        let there = self.sockets.values().find(|s| s.endpoint.is_some_and(|other| other.overlaps(endpoint)));
+        let Some(there) = there else { return Ok(()) };
+        let (_, owner) = sockets::inode_and_owner(there.fd.as_fd())?;
+        if sockets::inode_and_owner(socket)?.1 != owner {
+            sockets::give_to(socket, owner)?;
+        }
+        Ok(())
+    }
+
     /// The switch: new connections at every address where `generation` listens go to it. Others' sockets that it covers
-    /// without sharing a group are hidden from new connections.
+    /// without sharing a group are hidden from new connections; or later, by [`Self::hide_covered`], if they could not be
+    /// shown again.
     pub(crate) fn target(&mut self, generation: Generation) -> io::Result<()> {
         let endpoints = self.endpoints(generation);
         for endpoint in &endpoints {
             self.steer(endpoint, generation)?;
         }
-        for (id, endpoint, hide) in self.visibility(generation, &endpoints) {
-            let Some(socket) = self.sockets.get_mut(&id) else { continue };
+        let can_show = *self.can_show.get_or_insert_with(sockets::may_change_interface);
+        self.set_visibility(generation, can_show)
+    }
+
+    /// Hides whatever `generation` covers.
+    pub(crate) fn hide_covered(&mut self, generation: Generation) -> io::Result<()> {
+        self.set_visibility(generation, true)
+    }
+
+    fn set_visibility(&mut self, generation: Generation, may_hide: bool) -> io::Result<()> {
+        for (id, endpoint, hide) in self.visibility(generation) {
+            let Some(socket) = self.sockets.get_mut(&id).filter(|_| may_hide || !hide) else { continue };
             sockets::set_interface(socket.fd.as_fd(), if hide { NOWHERE } else { endpoint.interface })?;
             socket.hidden = hide;
         }
         Ok(())
     }
 
-    fn visibility(&self, generation: Generation, endpoints: &[Endpoint]) -> Vec<(SocketId, Endpoint, bool)> {
+    /// Where `old` still gets new connections although `generation` covers it.
+    pub(crate) fn still_visible(&self, generation: Generation, old: Generation) -> Vec<Endpoint> {
+        let visibility = self.visibility(generation).into_iter();
+        let of_old = |id: &SocketId| self.sockets.get(id).is_some_and(|socket| socket.generation == old);
+        visibility.filter(|(id, _, hide)| *hide && of_old(id)).map(|(_, endpoint, _)| endpoint).collect()
+    }
+
+    /// What has to be hidden or shown for `generation` to get all new connections where it listens.
+    fn visibility(&self, generation: Generation) -> Vec<(SocketId, Endpoint, bool)> {
+        let endpoints = self.endpoints(generation);
         let wanted = |socket: &Socket| {
-            let endpoint = socket.endpoint?;
+            let endpoint = socket.endpoint.filter(|_| !socket.inherited)?;
             let covered = endpoints.iter().any(|wide| *wide != endpoint && wide.covers(&endpoint));
             let hide = socket.generation != generation && covered && !endpoints.contains(&endpoint);
             (hide != socket.hidden).then_some((endpoint, hide))
@@ -182,15 +261,27 @@ impl Groups {
             .collect()
     }
 
+    /// Whether there is a group of ours at `endpoint`.
+    pub(crate) fn is_steered(&self, endpoint: &Endpoint) -> bool {
+        self.groups.contains_key(endpoint)
+    }
+
     /// Whether new connections at `endpoint` go to `generation`.
     pub(crate) fn is_target(&self, endpoint: &Endpoint, generation: Generation) -> bool {
         self.groups.get(endpoint).and_then(Group::target) == Some(generation)
     }
 
-    /// Lets connections from source port `port` reach `generation` at `endpoint` whatever the others do; `None` ends it.
-    pub(crate) fn probe(&self, endpoint: &Endpoint, generation: Generation, port: Option<u16>) -> io::Result<()> {
-        let index = self.groups.get(endpoint).and_then(|group| group.indices_of(generation).first().copied());
-        self.attach(endpoint, port.zip(index))
+    /// Lets connections from a source port reach a generation whatever the others do; `None` ends it.
+    pub(crate) fn steer_probe(&mut self, probe: Option<(u16, Generation)>) -> io::Result<()> {
+        let before = std::mem::replace(&mut self.probe, probe);
+        let generations = [before, probe].into_iter().flatten().map(|(_, generation)| generation);
+        let endpoints: Vec<Endpoint> = generations.flat_map(|generation| self.endpoints(generation)).collect();
+        endpoints.iter().try_for_each(|endpoint| self.attach(endpoint))
+    }
+
+    /// All endpoints where new connections are taken.
+    pub(crate) fn visible(&self) -> Vec<Endpoint> {
+        self.sockets.values().filter(|socket| !socket.hidden).filter_map(|socket| socket.endpoint).collect()
     }
 
     /// How many connections wait in the accept queues of `generation`.
@@ -198,55 +289,10 @@ impl Groups {
         self.of(generation).filter_map(|(_, socket)| sockets::accept_queue(socket.fd.as_fd())).sum()
     }
 
-    /// Keeps the listeners of `generation` for the next one, which is given them at its `bind`.
-    pub(crate) fn hold(&mut self, generation: Generation) {
-        let ids: Vec<SocketId> = self.of(generation).filter(|(_, s)| s.endpoint.is_some()).map(|(id, _)| id).collect();
-        for id in ids {
-            self.hand_over(id, HELD);
-        }
-    }
-
-    /// Gives a socket to another generation; its place in the group stays.
-    pub(crate) fn hand_over(&mut self, id: SocketId, to: Generation) {
-        let Some(socket) = self.sockets.get_mut(&id) else { return };
-        let from = std::mem::replace(&mut socket.generation, to);
-        if let Some(group) = socket.endpoint.and_then(|endpoint| self.groups.get_mut(&endpoint)) {
-            group.reassign(id, to);
-            if group.target() == Some(from) && group.indices_of(from).is_empty() {
-                group.set_target(to);
-            }
-        }
-    }
-
-    /// Makes a socket of our own at every address of `generation` and sends new connections there: they wait in its queue
-    /// while the old generation ends. Where that is not permitted, the listener itself will be held after its end.
-    pub(crate) fn hold_in_advance(&mut self, generation: Generation) -> Vec<io::Error> {
-        let mut failed = Vec::new();
-        for endpoint in self.endpoints(generation) {
-            if let Err(error) = self.spare(generation, endpoint) {
-                failed.push(error);
-            }
-        }
-        failed
-    }
-
-    fn spare(&mut self, generation: Generation, endpoint: Endpoint) -> io::Result<()> {
-        let Some((_, model)) = self.of(generation).find(|(_, s)| s.endpoint == Some(endpoint)) else { return Ok(()) };
-        let spare = sockets::tcp_socket(sockets::family(model.fd.as_fd())?)?;
-        sockets::copy_listener_options(model.fd.as_fd(), spare.as_fd());
-        let (_, owner) = sockets::inode_and_owner(model.fd.as_fd())?;
-        if owner != sockets::inode_and_owner(spare.as_fd())?.1 {
-            sockets::give_to(spare.as_fd(), owner)?;
-        }
-        sockets::share_port(spare.as_fd())?;
-        sockets::bind(spare.as_fd(), endpoint.address)?;
-        let id = self.keep(HELD, spare, Some(endpoint.address))?;
-        self.listen(id, 4096, true)
-    }
-
     /// Closes what is held of `generation`, group by group, so that no new connection meets a socket that goes. Where a step
     /// fails, the rest of that group stays as it is: nothing is sent there any more, and closing could lose connections.
     pub(crate) fn retire(&mut self, generation: Generation) -> Vec<io::Error> {
+        self.put_by(generation);
         let mut failed = Vec::new();
         for endpoint in self.groups.keys().copied().collect::<Vec<_>>() {
             let plan = self.groups.get(&endpoint).map(|group| group.close_plan(generation)).unwrap_or_default();
@@ -254,22 +300,19 @@ impl Groups {
             failed.extend(performed.err());
         }
         self.sockets.retain(|_, socket| socket.generation != generation || socket.endpoint.is_some());
-        self.groups.retain(|_, group| !group.members().is_empty());
+        self.forget_empty();
         failed
     }
 
     fn perform(&mut self, endpoint: &Endpoint, step: Step) -> io::Result<()> {
         match step {
-            Step::Route(route) => {
-                let member =
-                    self.groups.get(endpoint).and_then(|group| group.members().first().map(|member| member.id));
-                let socket = member.and_then(|id| self.sockets.get(&id));
-                socket.map_or(Ok(()), |socket| reuseport::steer(socket.fd.as_fd(), &route.program(None)))
-            }
+            Step::Route(route) => self.attach_route(endpoint, &route),
             Step::DropNew(id) => self.sockets.get(&id).map_or(Ok(()), |socket| reuseport::drop_new(socket.fd.as_fd())),
             Step::Close(id) => {
-                // Whoever else may hold it: out of the group it goes now.
-                if let Some(socket) = self.sockets.remove(&id) {
+                if let Some(socket) = self.sockets.remove(&id)
+                    && socket.generation != GONE
+                {
+                    // Whoever else may hold it: out of the group it goes now.
                     drop(sockets::shut_down(socket.fd.as_fd()));
                 }
                 if let Some(group) = self.groups.get_mut(endpoint) {
@@ -280,19 +323,47 @@ impl Groups {
         }
     }
 
-    /// Closes one socket that its program does not hold any more.
-    pub(crate) fn forget(&mut self, id: SocketId) {
-        let Some(socket) = self.sockets.remove(&id) else { return };
-        drop(socket.fd);
-        let Some(endpoint) = socket.endpoint else { return };
-        let emptied = self.groups.get_mut(&endpoint).is_some_and(|group| {
-            group.left(id);
-            group.members().is_empty()
-        });
-        if emptied {
-            self.groups.remove(&endpoint);
-        } else {
-            drop(self.attach(&endpoint, None));
+    /// Closes one socket that its program does not hold any more. New connections go to those beside it first.
+    pub(crate) fn forget(&mut self, id: SocketId) -> Vec<io::Error> {
+        let Some(socket) = self.sockets.get_mut(&id) else { return Vec::new() };
+        let Some(endpoint) = socket.endpoint else {
+            self.sockets.remove(&id);
+            return Vec::new();
+        };
+        socket.generation = GONE;
+        if let Some(group) = self.groups.get_mut(&endpoint) {
+            group.reassign(id, GONE);
+            let left = |group: &Group| group.members().iter().map(|m| m.generation).filter(|g| *g < PUT_BY).max();
+            if let (None, Some(heir)) = (group.route(), left(group)) {
+                group.set_target(heir);
+            }
         }
+        self.retire(GONE)
+    }
+
+    /// Lets go of the sockets of `generation` and leaves the groups as they are: nothing will be switched any more, and
+    /// what its program closes shall be closed.
+    pub(crate) fn release(&mut self, generation: Generation) {
+        let ids: Vec<SocketId> = self.of(generation).map(|(id, _)| id).collect();
+        for id in ids {
+            let endpoint = self.sockets.remove(&id).and_then(|socket| socket.endpoint);
+            if let Some(group) = endpoint.and_then(|endpoint| self.groups.get_mut(&endpoint)) {
+                group.left(id);
+            }
+        }
+        self.forget_empty();
+    }
+
+    fn forget_empty(&mut self) {
+        let (groups, sockets, foreign) = (&mut self.groups, &self.sockets, &mut self.foreign);
+        groups.retain(|_, group| {
+            let ours = group.members().iter().any(|member| sockets.contains_key(&member.id));
+            if !ours {
+                for member in group.members() {
+                    foreign.remove(&member.id);
+                }
+            }
+            ours
+        });
     }
 }

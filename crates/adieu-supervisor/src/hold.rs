@@ -1,11 +1,10 @@
 //! Listeners that are held while nobody serves: clients wait in the queue for the next generation, but not for ever.
 
 use adieu_core::duration;
-use adieu_core::switch::{Generation, Phase};
+use adieu_core::switch::Phase;
 use adieu_linux::clock;
 
 use crate::groups::HELD;
-use crate::running::Running;
 use crate::supervisor::Supervisor;
 
 impl Supervisor {
@@ -26,29 +25,6 @@ impl Supervisor {
             ));
             self.close_held();
             self.answer_failed(false);
-        }
-    }
-
-    pub(crate) fn close_held(&mut self) {
-        for error in self.groups.retire(HELD) {
-            self.note(format!("closing a held socket: {error}"));
-        }
-    }
-
-    pub(crate) fn hold(&mut self, generation: Generation) {
-        let alive = self.running.get(&generation).is_some_and(Running::is_alive);
-        if alive && self.switch.serving() == Some(generation) {
-            for error in self.groups.hold_in_advance(generation) {
-                self.note_once(format!(
-                    "cannot open a socket to hold new connections in ({error}): the program's own is held after its end"
-                ));
-            }
-        } else if let Some(heir) = self.switch.serving().filter(|heir| *heir != generation) {
-            // The newcomer may listen already: then it gets what comes from now on.
-            drop(self.groups.target(heir));
-            self.groups.hold(generation);
-        } else {
-            self.groups.hold(generation);
         }
     }
 }

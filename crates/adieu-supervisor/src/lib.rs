@@ -7,6 +7,7 @@ mod births;
 mod calls;
 mod carry;
 pub mod client;
+mod compare;
 mod control;
 mod deaths;
 mod drain;
@@ -22,16 +23,21 @@ mod losses;
 pub mod options;
 mod park;
 mod passed;
+mod path_calls;
+mod paths;
 #[cfg(feature = "pauses")]
 mod pause;
 mod place;
+mod probe;
 mod ready;
 mod relay;
 mod rest;
 mod running;
 mod status;
 mod supervisor;
+mod switching;
 mod terminal;
+mod unheld;
 mod upstream;
 
 use std::path::Path;
@@ -69,6 +75,8 @@ pub enum RunError {
 /// [`RunError`], before anything has been started.
 pub fn run(options: Options) -> Result<i32, RunError> {
     let program = options.command.first().ok_or(RunError::NoCommand)?.clone();
+    // Before anything is opened, which might get the number of one that was not passed after all.
+    let inherited = passed::Inherited::from_environment();
     let ignored_hangup = signals::is_ignored(Signal::HUP);
     let signals = SignalFd::block_all().map_err(|error| RunError::System("read signals", error))?;
     wait::become_subreaper().map_err(|error| RunError::System("become the reaper of orphans", error))?;
@@ -80,6 +88,7 @@ pub fn run(options: Options) -> Result<i32, RunError> {
     let place = place::Place::take(options.name.as_deref(), &base)?;
     let name = place.name.clone();
     let mut supervisor = Supervisor::new(options, Some(place), name, signals, ignored_hangup);
+    supervisor.inherited = inherited;
     let code = supervisor.run();
     let (terminal, last_end) = (supervisor.terminal.take(), supervisor.last_end);
     // The name is free again before anybody hears of our end.

@@ -1,9 +1,10 @@
 //! Sockets that the program is given instead of opening them: LISTEN_FDS and the peers' variables.
 //!
 //! Each generation gets sockets of its own in the reuseport group, so that a switch moves new connections as it does for
-//! sockets that the program opens. Sockets that we were started with ourselves are shared by all generations.
+//! sockets that the program opens. Of sockets that we were started with ourselves the first generation gets the original.
 
 use std::ffi::OsString;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -37,6 +38,18 @@ impl Inherited {
     }
 }
 
+impl Inherited {
+    fn name(&self, at: usize) -> String {
+        let name = self.names.get(at).filter(|name| !name.is_empty());
+        name.cloned().unwrap_or_else(|| "unknown".to_owned())
+    }
+
+    /// Whether one of them has this inode.
+    pub(crate) fn has(&self, inode: u64) -> bool {
+        self.sockets.iter().any(|socket| sockets::inode_and_owner(socket.as_fd()).is_ok_and(|(own, _)| own == inode))
+    }
+}
+
 /// Environment variables to set.
 type Variables = Vec<(OsString, OsString)>;
 
@@ -46,17 +59,24 @@ impl Supervisor {
         let mut passed = Vec::new();
         let mut names = Vec::new();
         let mut starter = Vec::new();
-        for (at, socket) in self.inherited.sockets.iter().enumerate() {
-            passed.push(socket.as_fd().try_clone_to_owned()?);
-            names.push(
-                self.inherited
-                    .names
-                    .get(at)
-                    .filter(|name| !name.is_empty())
-                    .cloned()
-                    .unwrap_or_else(|| "unknown".to_owned()),
-            );
+        let backlog = self.options.backlog.unwrap_or(BACKLOG).max(1);
+        let mut failed = None;
+        for socket in &self.inherited.sockets {
+            passed.push(match self.groups.beside(generation, socket, backlog) {
+                Ok(own) => own,
+                Err(error) => {
+                    failed = Some(error).filter(|error| error.kind() != ErrorKind::Unsupported).or(failed);
+                    socket.try_clone()?
+                }
+            });
         }
+        if let Some(error) = failed {
+            self.note_once(format!(
+                "a listener that adieu was started with cannot be had twice ({error}): generations share it, and the old one has to \
+                 finish what it accepts"
+            ));
+        }
+        names.extend((0..passed.len()).map(|at| self.inherited.name(at)));
         for address in self.options.listen.clone() {
             let socket = self.open(generation, address)?;
             starter.push(format!("{}={}", address, 3 + passed.len()));
@@ -87,7 +107,7 @@ impl Supervisor {
         sockets::set_nonblocking(socket.as_fd(), false)?;
         let shared = adieu_core::address::Endpoint { address, v6_only: false, interface: 0 };
         if let Some(held) = self.groups.held_at(&shared) {
-            self.groups.hand_over(held, generation);
+            self.groups.pass_on(held, generation);
             return self.groups.get(held).map_or_else(|| Ok(socket), |held| held.fd.as_fd().try_clone_to_owned());
         }
         if self.groups.is_shared(generation, &shared) {

@@ -1,6 +1,6 @@
 //! One generation at work: its processes, channels and descriptors.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -73,8 +73,12 @@ pub(crate) struct Running {
     pub(crate) outcome: Option<Outcome>,
     pub(crate) started: Timestamp,
     pub(crate) listener: Option<Listener>,
-    /// Its socket calls cannot be seen.
+    /// Its socket calls cannot be seen, or not all of them.
     pub(crate) unseen: bool,
+    /// Inodes of sockets that were seen and are not to be held: bound to any free port, or shared with another program.
+    pub(crate) loose: HashSet<u64>,
+    /// When it is looked at again whether it listens unseen.
+    pub(crate) next_comparison: Timestamp,
     pub(crate) notify: Option<UnixDatagram>,
     /// It has sent READY=1.
     pub(crate) said_ready: bool,

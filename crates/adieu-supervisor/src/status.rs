@@ -2,13 +2,15 @@
 
 use std::os::fd::AsFd;
 
-use adieu_core::wire::{GenerationStatus, ListenerStatus, Status};
-use adieu_linux::{clock, process, sockets};
+use adieu_core::wire::{GenerationStatus, ListenerStatus, PathStatus, Status};
+use adieu_linux::{clock, named, process, sockets};
 
 use crate::supervisor::Supervisor;
 
 impl Supervisor {
     pub(crate) fn status(&mut self) -> Status {
+        self.drop_all_unheld();
+        self.mind_foreign();
         let connections = self.count_connections();
         let now = clock::now();
         let generations = self.switch.statuses().map(|status| {
@@ -21,6 +23,12 @@ impl Supervisor {
                     target: self.groups.is_target(&endpoint, status.generation),
                 })
             });
+            let paths = self.paths.of(status.generation).filter(|listener| listener.listens);
+            let paths = paths.map(|listener| PathStatus {
+                path: listener.name.to_string(),
+                waited_for: listener.fd.as_ref().is_some_and(|fd| named::is_waited_for(fd.as_fd())),
+                target: self.paths.is_target(listener),
+            });
             GenerationStatus {
                 generation: status.generation,
                 phase: status.phase,
@@ -30,6 +38,7 @@ impl Supervisor {
                 uptime: (now - status.started).as_secs_f64(),
                 outcome: running.and_then(|running| running.outcome),
                 listeners: listeners.collect(),
+                paths: paths.collect(),
                 connections: connections.get(&status.generation).copied().unwrap_or_default(),
             }
         });

@@ -12,6 +12,7 @@ use adieu_linux::signals::SignalFd;
 use adieu_linux::{clock, process};
 
 use crate::carry::{Carry, Lingering};
+use crate::compare::Unseen;
 use crate::control::Client;
 use crate::drain::{OwedWatch, QueueWatch};
 use crate::groups::Groups;
@@ -21,8 +22,9 @@ use crate::log::Log;
 use crate::losses::Looks;
 use crate::options::{Options, Sockets};
 use crate::park::Lot;
+use crate::paths::Paths;
 use crate::place::Place;
-use crate::ready::Probe;
+use crate::probe::Probe;
 use crate::running::{Root, Running, kill_all, signal_each};
 use crate::terminal::Terminal;
 use crate::upstream::Upstream;
@@ -48,6 +50,7 @@ pub(crate) struct Supervisor {
     pub(crate) upstream: Upstream,
     pub(crate) running: BTreeMap<Generation, Running>,
     pub(crate) groups: Groups,
+    pub(crate) paths: Paths,
     /// Sockets that we were started with (LISTEN_FDS); every generation gets them.
     pub(crate) inherited: crate::passed::Inherited,
     /// The command in force, and those that reloads have asked for.
@@ -55,6 +58,9 @@ pub(crate) struct Supervisor {
     pub(crate) asked: HashMap<switch::Request, Change>,
     pub(crate) next_request: switch::Request,
     pub(crate) probe: Option<Probe>,
+    pub(crate) unseen_wanted: Unseen,
+    /// A generation that ends before the next one starts, which gets its listeners.
+    pub(crate) inherited_from: Option<Generation>,
     pub(crate) queue_watches: Vec<QueueWatch>,
     pub(crate) owed_watches: Vec<OwedWatch>,
     /// Connections of old generations that are taken over, requests under way from them, and what is left to close.
@@ -121,11 +127,14 @@ impl Supervisor {
             upstream: Upstream::from_environment(),
             running: BTreeMap::new(),
             groups: Groups::default(),
-            inherited: crate::passed::Inherited::from_environment(),
+            paths: Paths::default(),
+            inherited: crate::passed::Inherited::default(),
             spec,
             asked: HashMap::new(),
             next_request: 1,
             probe: None,
+            unseen_wanted: Unseen::default(),
+            inherited_from: None,
             queue_watches: Vec::new(),
             owed_watches: Vec::new(),
             lots: Vec::new(),
@@ -164,6 +173,7 @@ impl Supervisor {
                 return code;
             }
             self.wait_and_dispatch();
+            self.advance_paths();
             self.advance_probe();
             self.advance_queue_watches();
             self.advance_carries();
@@ -172,6 +182,7 @@ impl Supervisor {
             self.advance_hooks();
             self.look_at_connections();
             self.look_around();
+            self.look_for_unseen();
             self.keep_time();
             self.bound_the_wait();
             self.let_clients_go();
@@ -202,7 +213,10 @@ impl Supervisor {
         #[cfg(feature = "pauses")]
         crate::pause::at("before", action);
         match action {
-            Action::Spawn(generation, request) => self.spawn(generation, request),
+            Action::Spawn(generation, request) => {
+                self.secure_paths();
+                self.spawn(generation, request);
+            }
             Action::Switch(generation) => self.switch_to(generation),
             Action::Serving(generation) => self.serving(generation),
             Action::Hold(generation) => self.hold(generation),
@@ -218,21 +232,6 @@ impl Supervisor {
         }
         #[cfg(feature = "pauses")]
         crate::pause::at("after", action);
-    }
-
-    fn switch_to(&mut self, generation: Generation) {
-        // A rollback may have been decided while the newcomer's last `listen` was held back.
-        let waiting = self.running.get_mut(&generation).map(|running| std::mem::take(&mut running.waiting_listens));
-        for waiting in waiting.into_iter().flatten() {
-            self.answer_listen(generation, waiting.call, waiting.socket, waiting.backlog);
-        }
-        match self.groups.target(generation) {
-            Ok(()) => self.tell(Event::Switched(generation)),
-            Err(error) => {
-                self.note(format!("generation {generation}: cannot send connections to it: {error}"));
-                self.tell(Event::SwitchFailed(generation));
-            }
-        }
     }
 
     fn serving(&mut self, generation: Generation) {
@@ -260,6 +259,11 @@ impl Supervisor {
     fn ask_main(&mut self, generation: Generation) {
         self.end_owed_watch(generation);
         let signal = self.stop_signal;
+        if self.switch.is_stopping() {
+            // Nothing will be switched any more: what the program closes shall be closed.
+            self.groups.release(generation);
+            self.paths.release(generation);
+        }
         if let Some(running) = self.running.get(&generation)
             && let Err(error) = running.signal_main(signal)
         {
@@ -288,12 +292,7 @@ impl Supervisor {
     }
 
     fn retire(&mut self, generation: Generation, outcome: Outcome, cause: Cause) {
-        if self.switch.starting().is_none() && self.switch.serving().is_none() && !self.switch.is_stopping() {
-            self.groups.hold(generation);
-        }
-        for error in self.groups.retire(generation) {
-            self.note(format!("generation {generation}: closing its sockets: {error}"));
-        }
+        self.retire_sockets(generation);
         for lot in self.lots.iter_mut().filter(|lot| lot.generation == generation) {
             lot.program_ended(outcome);
         }

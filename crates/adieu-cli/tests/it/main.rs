@@ -11,3 +11,4 @@ mod init;
 mod ledger;
 mod matrix;
 mod servers;
+mod sockets;

@@ -64,6 +64,8 @@ pub(super) struct Entry {
     pub(super) asked: bool,
     /// The next generation inherits its listeners and waits for its end.
     pub(super) held: bool,
+    /// It cannot run beside the next one.
+    pub(super) exclusive: bool,
 }
 
 impl Entry {
@@ -84,6 +86,7 @@ impl Entry {
             crash_loop: false,
             asked: false,
             held: false,
+            exclusive: false,
         }
     }
 

@@ -118,6 +118,11 @@ impl Switch {
                     self.end(now, generation);
                 }
             }
+            Event::Exclusive(generation) => {
+                if let Some(entry) = self.entries.get_mut(&generation) {
+                    entry.exclusive = true;
+                }
+            }
             Event::PreStopDone(generation) => self.escalate(now, generation, escalation::Event::PreStopDone),
             Event::MainExited(generation, outcome) => self.main_exited(now, generation, outcome),
             Event::TreeGone(generation) => self.tree_gone(now, generation),

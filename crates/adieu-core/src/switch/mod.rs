@@ -12,7 +12,7 @@
 //! | draining | – | serving again (rollback) | – | ending | ending | retired |
 //! | ending | – | – | – | – | the rest of its tree is asked | retired |
 //!
-//! Without overlap (`overlap: false`) the old generation is held, drained and ended first, and the new one then starts as
+//! Without overlap (`overlap: false`, or a generation that is exclusive) the old generation is held, drained and ended first, and the new one then starts as
 //! the serving one; if it fails, the previous command is started again.
 
 mod ending;
@@ -78,6 +78,8 @@ pub enum Event {
     QueuesEmpty(Generation),
     /// No connection of this old generation is owed an answer.
     Drained(Generation),
+    /// This generation has listeners that the next one cannot have beside it: at the next reload it ends first.
+    Exclusive(Generation),
     /// The pre-stop hook for this generation has ended.
     PreStopDone(Generation),
     /// The main process has ended (or could not be started).

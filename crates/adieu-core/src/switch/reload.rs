@@ -32,8 +32,9 @@ impl Switch {
     }
 
     pub(super) fn start_reload(&mut self, now: Timestamp, request: Request) {
+        let exclusive = |g| self.entries.get(&g).is_some_and(|entry: &Entry| entry.exclusive);
         match self.serving {
-            Some(old) if !self.policy.overlap => {
+            Some(old) if !self.policy.overlap || exclusive(old) => {
                 self.replacing = Some(request);
                 self.hold(old);
                 self.drain(now, old);

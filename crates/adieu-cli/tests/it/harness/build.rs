@@ -16,10 +16,14 @@ fn built() -> PathBuf {
     target().join("servers")
 }
 
-/// Makes `product` from the files in `folder` unless it is newer than all of them.
+/// Makes `product` from the files in `folder` of the example servers unless it is newer than all of them.
 fn make(product: &str, folder: &str, recipe: impl FnOnce(&Path, &Path)) -> PathBuf {
+    make_from(product, sources().join(folder), recipe)
+}
+
+fn make_from(product: &str, from: PathBuf, recipe: impl FnOnce(&Path, &Path)) -> PathBuf {
     let _one_builder = lock::wait(&format!("build-{}", product.replace('/', "-")));
-    let (from, to) = (sources().join(folder), built().join(product));
+    let to = built().join(product);
     let made = fs::metadata(&to).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     if newest(&from) > made {
         recipe(&from, &to);
@@ -118,5 +122,13 @@ pub(crate) fn axum() -> PathBuf {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         cargo.current_dir(from).args(["build", "--locked", "--quiet", "--target-dir"]).arg(built().join("rust-axum"));
         tool(&mut cargo);
+    })
+}
+
+/// A small program in C, from a file `NAME.c` in `folder`.
+pub(crate) fn c(folder: &Path, name: &str) -> PathBuf {
+    make_from(&format!("c-{name}"), folder.to_path_buf(), |from, to| {
+        let source = from.join(format!("{name}.c"));
+        tool(Command::new("gcc").args(["-O1", "-Wall", "-Werror", "-o"]).arg(to).arg(source));
     })
 }

@@ -9,7 +9,12 @@ use super::{PATIENCE, Process};
 
 /// The body of one GET, over a connection of its own.
 pub(crate) fn get(port: u16, path: &str) -> io::Result<String> {
-    let mut connection = TcpStream::connect_timeout(&SocketAddr::from(([127, 0, 0, 1], port)), Duration::from_secs(5))?;
+    get_at(SocketAddr::from(([127, 0, 0, 1], port)), path)
+}
+
+/// As [`get`], from a server anywhere.
+pub(crate) fn get_at(address: SocketAddr, path: &str) -> io::Result<String> {
+    let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     connection.set_read_timeout(Some(Duration::from_secs(10)))?;
     write!(connection, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();

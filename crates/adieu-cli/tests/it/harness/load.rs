@@ -33,15 +33,30 @@ pub(crate) struct Ends {
     races: usize,
     /// Refused, reset or cut off, by the error's words.
     lost: BTreeMap<String, usize>,
+    /// How often each answer came.
+    bodies: BTreeMap<String, usize>,
     reloads: usize,
 }
 
 impl Load {
     /// Loads the server from before the first reload until after the last.
     pub(crate) fn run(self, adieu: &Adieu) -> Ends {
+        let address = SocketAddr::from(([127, 0, 0, 1], adieu.port().number()));
+        self.during(address, |more| {
+            for number in 1..=self.reloads {
+                adieu.reload(number);
+                if number < self.reloads {
+                    more();
+                }
+            }
+        })
+    }
+
+    /// Loads whoever listens at `address` from before `act` until after it. `act` is given a function that waits for more
+    /// answers.
+    pub(crate) fn during(self, address: SocketAddr, act: impl FnOnce(&dyn Fn())) -> Ends {
         let ends = Mutex::new(Ends { reloads: self.reloads, ..Ends::default() });
         let over = AtomicBool::new(false);
-        let address = SocketAddr::from(([127, 0, 0, 1], adieu.port().number()));
         thread::scope(|scope| {
             for client in 0..CLIENTS {
                 let (ends, over) = (&ends, &over);
@@ -49,11 +64,10 @@ impl Load {
             }
             // Also when a reload fails: the scope waits for the clients.
             let _stop = StopOnDrop(&over);
-            for number in 1..=self.reloads {
-                wait_for_answers(&ends, 2 * CLIENTS);
-                adieu.reload(number);
-            }
-            wait_for_answers(&ends, 2 * CLIENTS);
+            let more = || wait_for_answers(&ends, 2 * CLIENTS);
+            more();
+            act(&more);
+            more();
         });
         ends.into_inner().expect("no client panicked")
     }
@@ -73,6 +87,27 @@ impl Ends {
         println!("{self:?}");
         let fine = self.lost.is_empty() && self.races <= 3 * self.reloads;
         assert!(fine, "{self:#?}\n--- timeline ---\n{}", adieu.timeline());
+    }
+
+    /// How many were refused, reset or cut off.
+    pub(crate) fn lost(&self) -> usize {
+        self.lost.values().sum()
+    }
+
+    /// Whether a client found nobody.
+    pub(crate) fn refused(&self) -> bool {
+        self.lost.keys().any(|words| words.contains("refused"))
+    }
+
+    /// Whether a client got no answer and no end either.
+    pub(crate) fn hung(&self) -> bool {
+        let timed_out = io::Error::from_raw_os_error(rustix::io::Errno::AGAIN.raw_os_error()).to_string();
+        self.lost.keys().any(|words| words.contains(&timed_out) || words.contains("timed out"))
+    }
+
+    /// The different answers that came.
+    pub(crate) fn bodies(&self) -> impl Iterator<Item = &str> {
+        self.bodies.keys().map(String::as_str)
     }
 }
 
@@ -99,8 +134,9 @@ fn client_loop(address: SocketAddr, path: &str, keeps: bool, ends: &Mutex<Ends>,
         .and_then(|connection| ask(connection, path, keeps));
         let mut ends = ends.lock().expect("no client panicked");
         match outcome {
-            Ok(connection) => {
+            Ok((body, connection)) => {
                 ends.answered += 1;
+                *ends.bodies.entry(body).or_default() += 1;
                 kept = connection;
             }
             Err((0, _)) if reused && began.elapsed() < AT_ONCE => ends.races += 1,
@@ -122,13 +158,13 @@ fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
     Ok(BufReader::new(connection))
 }
 
-/// One request and its answer. Returns the connection if both sides keep it; on an error, how many bytes of the
-/// answer had come.
+/// One request and its answer. Returns the connection beside the body if both sides keep it; on an error, how many bytes
+/// of the answer had come.
 fn ask(
     mut connection: BufReader<TcpStream>,
     path: &str,
     keeps: bool,
-) -> Result<Option<BufReader<TcpStream>>, (usize, io::Error)> {
+) -> Result<(String, Option<BufReader<TcpStream>>), (usize, io::Error)> {
     let word = if keeps { "keep-alive" } else { "close" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: {word}\r\n\r\n");
     connection.get_mut().write_all(request.as_bytes()).map_err(|error| (0, error))?;
@@ -153,6 +189,7 @@ fn ask(
         closes |= line.strip_prefix("connection:").is_some_and(|value| value.trim() == "close");
     }
     let length = length.ok_or_else(|| (got, io::Error::other("an answer without a length")))?;
-    connection.read_exact(&mut vec![0; length]).map_err(|error| (got, error))?;
-    Ok((!closes).then_some(connection))
+    let mut body = vec![0; length];
+    connection.read_exact(&mut body).map_err(|error| (got, error))?;
+    Ok((String::from_utf8_lossy(&body).into_owned(), (!closes).then_some(connection)))
 }

@@ -1,7 +1,7 @@
 //! What the tests stand on: servers, ports, processes that do not outlive their test, and a load.
 
 mod adieu;
-mod build;
+pub(crate) mod build;
 mod http;
 mod load;
 mod lock;
@@ -10,8 +10,8 @@ mod postgres;
 mod process;
 pub(crate) mod servers;
 
-pub(crate) use adieu::Adieu;
-pub(crate) use http::{get, wait_until_it_answers};
+pub(crate) use adieu::{Adieu, Place, Setup};
+pub(crate) use http::{get, get_at, wait_until_it_answers};
 pub(crate) use load::Load;
 pub(crate) use lock::the_machine;
 pub(crate) use port::Port;

@@ -19,6 +19,7 @@ pub(super) struct Program {
     pub(super) watches_queues: bool,
     pub(super) watches_owed: bool,
     pub(super) pre_stop: bool,
+    pub(super) exclusive: bool,
 }
 
 /// The machine, what runs, and what clients see.
@@ -110,6 +111,7 @@ impl World {
             Event::SwitchFailed(_) => self.switching = None,
             Event::QueuesEmpty(generation) => self.change(generation, |program| program.watches_queues = false),
             Event::Drained(generation) => self.change(generation, |program| program.watches_owed = false),
+            Event::Exclusive(generation) => self.change(generation, |program| program.exclusive = true),
             Event::PreStopDone(generation) => self.change(generation, |program| program.pre_stop = false),
             Event::MainExited(generation, _) => self.change(generation, |program| program.main_gone = true),
             Event::TreeGone(generation) => self.change(generation, |program| {
@@ -173,6 +175,8 @@ impl World {
         if !self.machine.policy.overlap {
             self.check(self.programs.is_empty(), "two at once without overlap");
         }
+        let old = self.machine.serving().and_then(|serving| self.programs.get(&serving));
+        self.check(!old.is_some_and(|old| old.exclusive), "started beside one that is exclusive");
         if let Some(request) = request {
             self.check(self.requests.get(&request) == Some(&None), "started for a reload that is over");
         }
@@ -255,6 +259,8 @@ impl World {
             events.extend((main && !program.ready).then_some(Event::Ready(*generation)));
             events.extend(codes.iter().filter(|_| main).map(|code| Event::MainExited(*generation, *code)));
             events.extend((!program.tree_gone && (!main || program.killed)).then_some(Event::TreeGone(*generation)));
+            let first = *generation == 1 && !program.exclusive;
+            events.extend((main && first).then_some(Event::Exclusive(*generation)));
             events.extend(program.watches_queues.then_some(Event::QueuesEmpty(*generation)));
             events.extend(program.watches_owed.then_some(Event::Drained(*generation)));
             events.extend(program.pre_stop.then_some(Event::PreStopDone(*generation)));

@@ -1,0 +1,157 @@
+//! Generations that listen on different addresses of one port: traffic never goes to one that is not ready, and nobody is
+//! refused; or it is said that it cannot be.
+
+use std::net::{IpAddr, SocketAddr};
+use std::thread;
+
+use adieu_core::wire::Status;
+use rustix::process::{Pid, Signal};
+
+use super::{SHORT, listens, python, said, serving_generation, words};
+use crate::harness::{Adieu, Load, Place, Setup, get_at, the_machine};
+use crate::init::until;
+
+/// Everything that lets a process do what an ordinary one may not.
+const WITHOUT_RIGHTS: &[&str] = &["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"];
+
+/// Ready when the test says so.
+const WHEN_TOLD: &[&str] = &["--ready", "exec:test -e ready-$ADIEU_GENERATION"];
+
+fn program(addresses: &[&str]) -> Vec<String> {
+    let mut program = python("mixes.py").to_vec();
+    program.extend(addresses.iter().map(ToString::to_string));
+    program
+}
+
+fn start(front: &[&str], options: &[&str], addresses: &[&str]) -> Adieu {
+    let place = Place::new();
+    place.write("ready-1", "");
+    let program = program(addresses);
+    let adieu = place.run(Setup { name: "it", front, options, environment: &[], program: &words(&program) });
+    let serves = |status: Status| {
+        let generation = serving_generation(&status);
+        generation.ready && generation.listeners.len() == addresses.len()
+    };
+    until("the first one is ready", || adieu.try_status().is_some_and(serves));
+    adieu
+}
+
+fn at(adieu: &Adieu, host: &str) -> SocketAddr {
+    SocketAddr::new(host.parse::<IpAddr>().expect("an address"), adieu.port().number())
+}
+
+/// From `old` to `new` and back, with clients that ask at `host`.
+fn mixture(front: &[&str], old: &[&str], new: &[&str], host: &str) {
+    let _alone = the_machine();
+    let adieu = start(front, &[SHORT, WHEN_TOLD].concat(), old);
+    let load = Load { path: "/", reloads: 2, kept: 8 };
+    let ends = load.during(at(&adieu, host), |more| {
+        for (number, addresses) in [(2, new), (3, old)] {
+            let before = format!("generation {}\n", number - 1);
+            let program = program(addresses);
+            let words = [&["reload", "it", "--wait", "drained", "--"][..], &words(&program)].concat();
+            thread::scope(|scope| {
+                let reload = scope.spawn(|| adieu.client(&words));
+                until("it listens, or waits to", || {
+                    let status = adieu.status();
+                    let newest = status.generations.last().expect("there are generations");
+                    let held = format!("generation {number} listens on");
+                    newest.generation == number && (!newest.listeners.is_empty() || adieu.output().contains(&held))
+                });
+                more();
+                for _ in 0..20 {
+                    assert_eq!(get_at(at(&adieu, host), "/").expect("it is served"), before, "{}", adieu.timeline());
+                }
+                adieu.place().write(&format!("ready-{number}"), "");
+                let reload = reload.join().expect("the command runs");
+                assert!(reload.status.success(), "{}\n{}", said(&reload), adieu.timeline());
+            });
+            more();
+            assert_eq!(get_at(at(&adieu, host), "/").expect("it is served"), format!("generation {number}\n"));
+            // Nobody asked it before it was ready: the readiness command asks nothing.
+            assert!(adieu.place().read(&format!("seen-{number}")).lines().all(|path| path == "/"));
+        }
+    });
+    ends.assert_nothing_lost(&adieu);
+    adieu.stop();
+}
+
+macro_rules! mixtures {
+    ($($test:ident: $old:expr => $new:expr, $host:expr;)*) => {$(
+        #[test]
+        fn $test() {
+            mixture(&[], &$old, &$new, $host);
+        }
+    )*};
+}
+
+mixtures! {
+    ipv4_and_both_under_load: ["0.0.0.0"] => ["::"], "127.0.0.1";
+    one_address_and_all_of_ipv4_under_load: ["127.0.0.1"] => ["0.0.0.0"], "127.0.0.1";
+    one_address_and_both_under_load: ["127.0.0.1"] => ["::"], "127.0.0.1";
+    one_ipv6_address_and_both_under_load: ["::1"] => ["::"], "::1";
+    a_pair_and_the_same_at_its_ipv6_side_under_load: ["::!", "0.0.0.0"] => ["::!", "0.0.0.0"], "::1";
+    a_pair_and_the_same_at_its_ipv4_side_under_load: ["::!", "0.0.0.0"] => ["::!", "0.0.0.0"], "127.0.0.1";
+    a_pair_and_both_in_one_under_load: ["::!", "0.0.0.0"] => ["::"], "127.0.0.1";
+    one_address_beside_all_under_load: ["0.0.0.0", "127.0.0.1"] => ["0.0.0.0", "127.0.0.1"], "127.0.0.1";
+    one_interface_under_load: ["0.0.0.0%lo"] => ["0.0.0.0%lo"], "127.0.0.1";
+    one_interface_and_all_under_load: ["0.0.0.0%lo"] => ["0.0.0.0"], "127.0.0.1";
+}
+
+/// Where a listener cannot be shown again once it is hidden, the old one keeps the traffic until it has settled.
+#[test]
+fn without_rights_under_load() {
+    mixture(WITHOUT_RIGHTS, &["127.0.0.1"], &["0.0.0.0"], "127.0.0.1");
+}
+
+/// A new generation that dies right after the switch gives the traffic back.
+#[test]
+fn one_that_dies_after_the_switch_hides_nothing_for_ever_under_load() {
+    let _alone = the_machine();
+    for front in [&[][..], WITHOUT_RIGHTS] {
+        let adieu = start(front, &["--settle", "20s"], &["127.0.0.1"]);
+        let host = at(&adieu, "127.0.0.1");
+        let wider = program(&["0.0.0.0"]);
+        let wider = [&["reload", "it", "--wait", "switched", "--"][..], &words(&wider)].concat();
+        let load = Load { path: "/", reloads: 0, kept: 0 };
+        let ends = load.during(host, |more| {
+            let reload = adieu.client(&wider);
+            assert!(reload.status.success(), "{}", said(&reload));
+            more();
+            let newer = serving_generation(&adieu.status()).pid;
+            rustix::process::kill_process(Pid::from_raw(newer).expect("a pid"), Signal::KILL).expect("it runs");
+            until("the old one serves again", || serving_generation(&adieu.status()).generation == 1);
+            more();
+            assert_eq!(get_at(host, "/").expect("it is served"), "generation 1\n");
+        });
+        // What the dead one had taken is lost with it; nobody is refused, and nobody hangs.
+        assert!(!ends.refused() && !ends.hung(), "{front:?}: {ends:#?}\n{}", adieu.timeline());
+        adieu.stop();
+    }
+}
+
+#[test]
+fn one_that_listens_on_less_is_not_ready_by_itself() {
+    for (old, new, host) in [("0.0.0.0", "127.0.0.1", "127.0.0.1"), ("::", "0.0.0.0", "127.0.0.1")] {
+        let adieu = start(&[], &[SHORT, &["--ready-timeout", "1s"]].concat(), &[old]);
+        let port = adieu.port().number();
+        let narrower = program(&[new]);
+        let reload = adieu.client(&[&["reload", "it", "--"][..], &words(&narrower)].concat());
+        assert_eq!(reload.status.code(), Some(7), "{}", said(&reload));
+        let old = if old == "::" { format!("[::]:{port}") } else { format!("{old}:{port}") };
+        let why = format!("it listens on {new}:{port}, the one before it on {old}");
+        assert!(said(&reload).contains(&why), "{}", said(&reload));
+        assert!(adieu.output().contains("held until it is ready"), "{}", adieu.output());
+        assert_eq!(get_at(at(&adieu, host), "/").expect("it serves on"), "generation 1\n");
+        assert_eq!(listens(serving_generation(&adieu.status())), [old]);
+        adieu.stop();
+    }
+}
+
+/// Told that it is ready, one that listens on less gets what it listens on.
+#[test]
+fn one_that_listens_on_less_may_be_said_to_be_ready_under_load() {
+    for (old, new) in [("0.0.0.0", ["127.0.0.1"]), ("::", ["0.0.0.0"])] {
+        mixture(&[], &[old], &new, "127.0.0.1");
+    }
+}

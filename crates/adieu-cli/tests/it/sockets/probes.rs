@@ -1,0 +1,140 @@
+//! Readiness probes: they reach the generation that is asked, and no other; and before it is ready, nobody else does.
+
+use std::net::SocketAddr;
+use std::thread;
+
+use adieu_core::wire::Status;
+
+use super::{SHORT, python, said, serving_generation, words};
+use crate::harness::{Adieu, Load, Place, Setup, get_at, the_machine};
+use crate::init::until;
+
+fn program(address: &str) -> Vec<String> {
+    let mut program = python("mixes.py").to_vec();
+    program.push(address.to_owned());
+    program
+}
+
+/// `ready`: how readiness is found out, for a port.
+fn start(ready: impl Fn(u16) -> String, options: &[&str], address: &str) -> Adieu {
+    let place = Place::new();
+    place.write("ready-1", "");
+    let (program, ready) = (program(address), ready(place.port()));
+    let options = [SHORT, &["--ready", &ready], options].concat();
+    place.run(Setup { name: "it", front: &[], options: &options, environment: &[], program: &words(&program) })
+}
+
+fn is_ready(adieu: &Adieu) {
+    let ready = |status: Status| serving_generation(&status).ready;
+    until("the first one is ready", || adieu.try_status().is_some_and(ready));
+}
+
+/// What a generation has been asked so far, clients' questions aside.
+fn probes(adieu: &Adieu, generation: u32) -> usize {
+    adieu.place().read(&format!("seen-{generation}")).lines().filter(|path| *path != "/").count()
+}
+
+/// From a listener at `old` to one at `new`, under load at `host`. `answers`: the probe says by itself whether it is ready.
+fn probing(ready: impl Fn(u16) -> String, old: &str, new: &str, host: &str, answers: bool) {
+    let _alone = the_machine();
+    let adieu = start(ready, &[], old);
+    is_ready(&adieu);
+    let host = SocketAddr::new(host.parse().expect("an address"), adieu.port().number());
+    let before = probes(&adieu, 1);
+    let program = program(new);
+    let reload = [&["reload", "it", "--wait", "drained", "--"][..], &words(&program)].concat();
+    let load = Load { path: "/", reloads: 1, kept: 8 };
+    let ends = load.during(host, |more| {
+        thread::scope(|scope| {
+            let reload = scope.spawn(|| adieu.client(&reload));
+            if answers {
+                until("it has been asked some times", || probes(&adieu, 2) > 3);
+                more();
+                let seen = adieu.place().read("seen-2");
+                assert!(seen.lines().all(|path| path == "/ready"), "somebody else has reached it: {seen}");
+            }
+            adieu.place().write("ready-2", "");
+            let reload = reload.join().expect("the command runs");
+            assert!(reload.status.success(), "{}\n{}", said(&reload), adieu.timeline());
+        });
+        more();
+    });
+    ends.assert_nothing_lost(&adieu);
+    assert!(probes(&adieu, 2) > 0, "it has never been asked");
+    assert_eq!(probes(&adieu, 1), before, "the old one was asked");
+    assert_eq!(get_at(host, "/").expect("it is served"), "generation 2\n");
+    adieu.stop();
+}
+
+fn command(host: &str, port: u16) -> String {
+    format!("exec:{} {host} {port}", words(&python("asks_ready.py")).join(" "))
+}
+
+macro_rules! probes {
+    ($($test:ident: $ready:expr, $old:literal => $new:literal, $host:literal, $answers:literal;)*) => {$(
+        #[test]
+        fn $test() {
+            probing($ready, $old, $new, $host, $answers);
+        }
+    )*};
+}
+
+probes! {
+    http_over_ipv4_under_load: |port| format!("http://127.0.0.1:{port}/ready"), "127.0.0.1" => "127.0.0.1", "127.0.0.1", true;
+    http_over_ipv6_under_load: |port| format!("http://[::1]:{port}/ready"), "::1" => "::1", "::1", true;
+    http_over_ipv4_to_both_under_load: |port| format!("http://127.0.0.1:{port}/ready"), "::" => "::", "127.0.0.1", true;
+    http_beside_ipv4_under_load: |port| format!("http://127.0.0.1:{port}/ready"), "0.0.0.0" => "::", "127.0.0.1", true;
+    http_beside_one_address_under_load: |port| format!("http://127.0.0.1:{port}/ready"), "127.0.0.1" => "0.0.0.0",
+        "127.0.0.1", true;
+    tcp_over_ipv4_under_load: |port| format!("tcp:127.0.0.1:{port}"), "127.0.0.1" => "127.0.0.1", "127.0.0.1", false;
+    tcp_over_ipv6_under_load: |port| format!("tcp:[::1]:{port}"), "::1" => "::1", "::1", false;
+    a_command_over_ipv4_under_load: |port| command("127.0.0.1", port), "127.0.0.1" => "127.0.0.1", "127.0.0.1", true;
+    a_command_over_ipv6_under_load: |port| command("::1", port), "::1" => "::1", "::1", true;
+}
+
+/// Not ready in time, for a reason that is told; the old one serves on, and is not asked.
+fn fails(ready: impl Fn(u16) -> String, old: &str, new: &str, why: &str) {
+    let adieu = start(ready, &["--ready-timeout", "4s"], old);
+    is_ready(&adieu);
+    let before = probes(&adieu, 1);
+    let program = program(new);
+    let reload = adieu.client(&[&["reload", "it", "--"][..], &words(&program)].concat());
+    assert_eq!(reload.status.code(), Some(7), "{}", said(&reload));
+    assert!(said(&reload).contains("generation 2 was not ready in time"), "{}", said(&reload));
+    assert!(said(&reload).contains(why), "{}", said(&reload));
+    let address = SocketAddr::from(([127, 0, 0, 1], adieu.port().number()));
+    assert_eq!(get_at(address, "/").expect("it serves on"), "generation 1\n");
+    assert_eq!(probes(&adieu, 1), before, "the old one was asked");
+    adieu.stop();
+}
+
+#[test]
+fn a_probe_that_fails_says_why() {
+    let url = |port: u16| format!("http://127.0.0.1:{port}/ready");
+    fails(
+        url,
+        "127.0.0.1",
+        "127.0.0.1",
+        "was not answered with a status from 200 to 399 (it was answered with status 503)",
+    );
+    fails(
+        url,
+        "0.0.0.0",
+        "127.0.0.1",
+        "(it does not listen before it is ready, as that would take the traffic at once)",
+    );
+    fails(url, "127.0.0.1", "::1", "(only the one before it can be reached there (127.0.0.1:");
+    fails(|port| command("127.0.0.1", port), "127.0.0.1", "127.0.0.1", "(the command ended with an error)");
+}
+
+#[test]
+fn a_probe_that_reaches_nobody_says_so() {
+    let nobody = crate::harness::Port::claim();
+    let url = format!("http://127.0.0.1:{}/", nobody.number());
+    let mut adieu = start(|_| url.clone(), &["--ready-timeout", "1s"], "127.0.0.1");
+    adieu.wait_until_it_answers("/");
+    let words = adieu.reload_in_vain();
+    assert!(words.contains("Connection refused"), "{words}");
+    assert_eq!(adieu.wait_until_it_answers("/"), "generation 1\n");
+    adieu.stop();
+}

@@ -1,0 +1,57 @@
+// Binds and listens while a signal comes every 10 ms, and says what became of the calls and how long they took.
+//
+// usage: ticks HOST PORT WAIT restart|interrupt
+//   WAIT: it waits for this file before it binds. interrupt: a call that a signal interrupts returns EINTR.
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
+#include <unistd.h>
+
+static void tick(int signal) { (void)signal; }
+
+static long now(void) {
+  struct timespec time;
+  clock_gettime(CLOCK_MONOTONIC, &time);
+  return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
+static void say(const char *what, int result, long before) {
+  int error = errno;
+  printf("%s: %s after %ld ms\n", what, result ? strerror(error) : "success", now() - before);
+  fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+  if (argc != 5) return 2;
+  struct sigaction action = {.sa_handler = tick, .sa_flags = strcmp(argv[4], "restart") ? 0 : SA_RESTART};
+  sigaction(SIGALRM, &action, NULL);
+  struct itimerval every = {{0, 10000}, {0, 10000}};
+  setitimer(ITIMER_REAL, &every, NULL);
+  struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(argv[2]))};
+  inet_pton(AF_INET, argv[1], &address.sin_addr);
+  int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  printf("binds soon\n");
+  fflush(stdout);
+  while (access(argv[3], F_OK)) usleep(1000);
+  long before = now();
+  say("bind", bind(listener, (struct sockaddr *)&address, sizeof address), before);
+  before = now();
+  say("listen", listen(listener, 128), before);
+  every = (struct itimerval){0};
+  setitimer(ITIMER_REAL, &every, NULL);
+  for (;;) {
+    int connection = accept(listener, NULL, NULL);
+    if (connection < 0) continue;
+    char request[4096];
+    if (read(connection, request, sizeof request) > 0)
+      dprintf(connection, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nticks");
+    close(connection);
+  }
+}
