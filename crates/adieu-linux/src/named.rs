@@ -98,8 +98,8 @@ impl Watch {
     pub fn take(&self) -> Vec<OsString> {
         let mut found = Vec::new();
         let mut buffer = [0u8; 4096];
-        // SAFETY: `buffer` has that many writable bytes.
         while let Ok(got @ 1..) =
+            // SAFETY: `buffer` has that many writable bytes.
             cvt_long(unsafe { libc::read(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) } as i64)
         {
             let mut rest = buffer.get(..usize::try_from(got).unwrap_or(0)).unwrap_or_default();
