@@ -19,6 +19,7 @@ pub mod owed;
 pub mod park;
 pub mod restart;
 pub mod signal;
+pub mod stop_plan;
 pub mod switch;
 mod time;
 pub mod timeline;

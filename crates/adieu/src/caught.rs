@@ -1,0 +1,76 @@
+//! Running other people's code so that a panic is an outcome.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
+
+use adieu_core::stop_plan::End;
+
+use crate::hook::BoxError;
+
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// How other people's code ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) how: End,
+    /// The error or the panic's message.
+    pub(crate) error: Option<String>,
+}
+
+impl Ended {
+    /// Its future was dropped before it was done.
+    pub(crate) fn cancelled() -> Self {
+        Self { how: End::Failed, error: Some("cancelled".to_owned()) }
+    }
+
+    fn panicked(payload: &(dyn Any + Send)) -> Self {
+        let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+        Self { how: End::Panicked, error: Some(text.unwrap_or_else(|| "a panic without a message".to_owned())) }
+    }
+
+    fn of(result: Result<(), BoxError>) -> Self {
+        match result {
+            Ok(()) => Self { how: End::Done, error: None },
+            Err(error) => Self { how: End::Failed, error: Some(chain(&*error)) },
+        }
+    }
+}
+
+/// An error with its sources, each after a colon.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(deeper) = source {
+        text = format!("{text}: {deeper}");
+        source = deeper.source();
+    }
+    text
+}
+
+/// Calls `make`, runs its future and drops it; a panic in any of the three is an outcome. Cancel safe: dropped, it drops
+/// the future.
+pub(crate) async fn caught<M>(make: M) -> Ended
+where
+    M: FnOnce() -> BoxFuture<Result<(), BoxError>>,
+{
+    let mut future = match catch_unwind(AssertUnwindSafe(make)) {
+        Ok(future) => Some(future),
+        Err(payload) => return Ended::panicked(&*payload),
+    };
+    let polled = std::future::poll_fn(|context| {
+        let Some(running) = future.as_mut() else { return Poll::Pending };
+        match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => Poll::Ready(Ended::of(result)),
+            Err(payload) => Poll::Ready(Ended::panicked(&*payload)),
+        }
+    });
+    let ended = polled.await;
+    match catch_unwind(AssertUnwindSafe(|| drop(future.take()))) {
+        Ok(()) => ended,
+        Err(payload) => Ended::panicked(&*payload),
+    }
+}

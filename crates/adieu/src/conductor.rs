@@ -1,0 +1,331 @@
+//! The thread that runs the stop plan. It waits for events and for time, and for nothing else: no hook, no lock that
+//! other people's code holds, no writer. So the deadline holds although every worker of the runtime is blocked.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use adieu_core::Timestamp;
+use adieu_core::signal::Signal;
+use adieu_core::stop_plan::{Action, ComponentId, End, Event, Phase, Plan, State, StepState, StopPlan, Why};
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::caught::{Ended, caught};
+use crate::context::{StartContext, StopContext};
+use crate::control::{Control, Message, Stage};
+use crate::hook::{BoxError, Entry, HookFn, StartFn};
+use crate::report::{Cause, StopReport};
+use crate::teller::{News, Teller};
+use crate::{clock, last_resort, summary};
+
+/// What is kept of the grace period for the end of the process itself, after the plan is over: at most this, and at most a
+/// tenth.
+const TEARDOWN: Duration = Duration::from_millis(250);
+
+/// The part of `grace` that the plan may use.
+pub(crate) fn plan_time(grace: Duration) -> Duration {
+    grace.saturating_sub(TEARDOWN.min(grace / 10))
+}
+
+/// A start or a hook under way.
+struct Running {
+    task: AbortHandle,
+    cut: CancellationToken,
+}
+
+pub(crate) struct Conductor {
+    name: String,
+    machine: StopPlan,
+    control: Control,
+    runtime: Handle,
+    messages: Receiver<Message>,
+    teller: Teller,
+    /// Whole grace period, of which the plan has a part.
+    grace: Duration,
+    starts: HashMap<ComponentId, Option<StartFn>>,
+    hooks: HashMap<(ComponentId, Phase), HookFn>,
+    running: HashMap<(ComponentId, Option<Phase>), Running>,
+    record: Record,
+}
+
+/// Starts and hooks whose turn never came. To be dropped elsewhere: their destructors are other people's code.
+pub(crate) struct Leftovers {
+    _starts: HashMap<ComponentId, Option<StartFn>>,
+    _hooks: HashMap<(ComponentId, Phase), HookFn>,
+}
+
+impl std::fmt::Debug for Leftovers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Leftovers").finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct PhaseRecord {
+    pub(crate) phase: Phase,
+    pub(crate) entered: Timestamp,
+    pub(crate) left: Option<(Timestamp, Why)>,
+}
+
+/// What the report needs and the machine does not know.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) cause: Option<Cause>,
+    pub(crate) began: Option<Timestamp>,
+    pub(crate) phases: Vec<PhaseRecord>,
+    pub(crate) errors: HashMap<(ComponentId, Phase), String>,
+    pub(crate) gate_closed: Option<Timestamp>,
+    pub(crate) in_flight: Vec<crate::report::StillInFlight>,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Conductor {
+    pub(crate) fn new(
+        name: String,
+        plan: Arc<Plan>,
+        entries: Vec<Entry>,
+        control: Control,
+        runtime: Handle,
+        messages: Receiver<Message>,
+        grace: Duration,
+    ) -> std::io::Result<Self> {
+        let teller = Teller::start(&name)?;
+        let (mut starts, mut hooks) = (HashMap::new(), HashMap::new());
+        for (index, entry) in entries.into_iter().enumerate() {
+            starts.insert(ComponentId(index), entry.start);
+            hooks.extend(entry.hooks.into_iter().map(|(phase, hook)| ((ComponentId(index), phase), hook)));
+        }
+        let (machine, running, record) = (StopPlan::new(plan), HashMap::new(), Record::default());
+        Ok(Self { name, machine, control, runtime, messages, teller, grace, starts, hooks, running, record })
+    }
+
+    /// Notes for the report, told at once as warnings.
+    pub(crate) fn note(&mut self, note: String) {
+        self.teller.tell(News::Warning(note.clone()));
+        self.record.notes.push(note);
+    }
+
+    /// Runs to the end. `deliver` gets the report; unless the application is gone by the deadline then, the process ends.
+    pub(crate) fn run(mut self, deliver: impl FnOnce((StopReport, Leftovers))) {
+        self.handle(clock::now(), Event::Launch);
+        self.perform();
+        while self.machine.state() != State::Ended {
+            match self.next() {
+                Some(message) => self.take(message),
+                None => self.machine.handle_timeout(clock::now()),
+            }
+            self.perform();
+        }
+        let report = summary::report(&self.name, &self.machine, &mut self.record, &self.control);
+        self.control.move_on(Stage::Closed);
+        self.teller.tell(News::Closed(Box::new(report.clone())));
+        let code = report.code();
+        let kept = report.clone();
+        let left = Leftovers { _starts: std::mem::take(&mut self.starts), _hooks: std::mem::take(&mut self.hooks) };
+        deliver((report, left));
+        self.watch(kept, code);
+    }
+
+    fn next(&self) -> Option<Message> {
+        match self.machine.poll_timeout() {
+            Some(at) => self.messages.recv_timeout(clock::until(at)).ok(),
+            // `self.control` holds a sender: it cannot be disconnected.
+            None => self.messages.recv().ok(),
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        let now = clock::now();
+        match message {
+            Message::Signal(at, number) => {
+                let cause = Signal::from_number(number).map_or(Cause::Asked, Cause::Signal);
+                self.record.cause.get_or_insert(cause);
+                self.handle(at, Event::Signal);
+            }
+            Message::Close(cause) => {
+                self.record.cause.get_or_insert(cause);
+                self.handle(now, Event::Close);
+            }
+            Message::Force => {
+                self.record.cause.get_or_insert(Cause::Asked);
+                self.handle(now, Event::Force);
+            }
+            Message::StartEnded(id, End::Done, _) => {
+                self.running.remove(&(id, None));
+                self.teller.tell(News::Started(self.machine.plan().name(id).to_owned()));
+                self.handle(now, Event::Started(id));
+            }
+            Message::StartEnded(id, end, error) => {
+                self.running.remove(&(id, None));
+                self.start_failed(id, error);
+                self.handle(now, Event::StartFailed(id, end));
+            }
+            Message::HookEnded(id, phase, end, error) => {
+                self.running.remove(&(id, Some(phase)));
+                let verdict = error.map(|error| self.record.errors.insert((id, phase), error));
+                drop(verdict);
+                self.handle(now, Event::HookEnded(id, phase, end));
+                self.tell_over(id, phase);
+            }
+            Message::Gone => {}
+        }
+    }
+
+    fn start_failed(&mut self, id: ComponentId, error: Option<String>) {
+        let component = self.machine.plan().name(id).to_owned();
+        let error = error.unwrap_or_else(|| "cancelled".to_owned());
+        // What is cancelled because of another cause is no cause.
+        self.record.cause.get_or_insert(Cause::StartFailed { component, error });
+    }
+
+    fn tell_over(&self, component: ComponentId, phase: Phase) {
+        let step = self.machine.steps(component).iter().find(|step| step.phase == phase);
+        let Some(StepState::Over(verdict)) = step.map(|step| step.state) else { return };
+        let error = self.record.errors.get(&(component, phase)).cloned();
+        let component = self.machine.plan().name(component).to_owned();
+        self.teller.tell(News::Over { component, phase, verdict, error });
+    }
+
+    fn handle(&mut self, now: Timestamp, event: Event) {
+        self.machine.handle(now, event);
+    }
+
+    fn perform(&mut self) {
+        while let Some(action) = self.machine.poll_action() {
+            match action {
+                Action::Start(id) => self.start(id),
+                Action::CancelStart(id) => self.cut(id, None),
+                Action::OutOfTime(id) => self.start_failed(id, Some("out of time".to_owned())),
+                Action::Serving => {
+                    self.control.move_on(Stage::Serving);
+                    self.teller.tell(News::Serving);
+                }
+                Action::Stopping { .. } => {
+                    self.record.began = Some(clock::now());
+                    let cause = self.record.cause.get_or_insert(Cause::Asked).to_string();
+                    self.teller.tell(News::Stopping { cause, grace: self.grace });
+                }
+                Action::Enter(phase) => self.enter(phase),
+                Action::Leave(phase, why) => {
+                    if let Some(record) = self.record.phases.iter_mut().find(|record| record.phase == phase) {
+                        record.left = Some((clock::now(), why));
+                    }
+                    self.teller.tell(News::Leave(phase, why));
+                }
+                Action::Run { component, phase, until, forced } => self.run_hook(component, phase, until, forced),
+                Action::Cut { component, phase } => {
+                    if self.record.in_flight.is_empty() {
+                        self.name_in_flight();
+                    }
+                    self.cut(component, Some(phase));
+                }
+                Action::Finish => {}
+            }
+        }
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.record.phases.push(PhaseRecord { phase, entered: clock::now(), left: None });
+        if phase >= Phase::Drain {
+            self.record.gate_closed.get_or_insert_with(clock::now);
+            self.control.in_flight().close();
+        }
+        if phase == Phase::Force {
+            self.name_in_flight();
+        }
+        self.control.move_on(Stage::Stopping(phase));
+        self.teller.tell(News::Enter(phase));
+    }
+
+    /// Who was in flight when the first of them was cut.
+    fn name_in_flight(&mut self) {
+        let closed = self.record.gate_closed.unwrap_or_else(clock::now);
+        self.record.in_flight = self.control.in_flight().list(closed);
+    }
+
+    fn start(&mut self, id: ComponentId) {
+        let cancelled = CancellationToken::new();
+        let context = StartContext { control: self.control.clone(), cancelled: cancelled.clone() };
+        let message = move |ended: Ended| Message::StartEnded(id, ended.how, ended.error);
+        match self.starts.remove(&id).flatten() {
+            Some(start) => {
+                let task = self.spawn(move || start(context), message);
+                self.running.insert((id, None), Running { task, cut: cancelled });
+            }
+            None => self.machine.handle(clock::now(), Event::Started(id)),
+        }
+    }
+
+    fn run_hook(&mut self, component: ComponentId, phase: Phase, until: Timestamp, forced: bool) {
+        let cut = CancellationToken::new();
+        let context = StopContext { control: self.control.clone(), phase, until, forced, cut: cut.clone() };
+        let message = move |ended: Ended| Message::HookEnded(component, phase, ended.how, ended.error);
+        match self.hooks.remove(&(component, phase)) {
+            Some(hook) => {
+                let task = self.spawn(move || hook(context), message);
+                self.running.insert((component, Some(phase)), Running { task, cut });
+            }
+            None => self.machine.handle(clock::now(), Event::HookEnded(component, phase, End::Done)),
+        }
+    }
+
+    fn spawn<M>(&self, make: M, message: impl FnOnce(Ended) -> Message + Send + 'static) -> AbortHandle
+    where
+        M: FnOnce() -> crate::caught::BoxFuture<Result<(), BoxError>> + Send + 'static,
+    {
+        let mut end = TellEnd { tell: Some((message, self.control.sender())), ended: None };
+        let task = async move {
+            let ended = caught(make).await;
+            end.ended = Some(ended);
+            drop(end);
+        };
+        self.runtime.spawn(task).abort_handle()
+    }
+
+    fn cut(&mut self, id: ComponentId, phase: Option<Phase>) {
+        if let Some(running) = self.running.get(&(id, phase)) {
+            running.cut.cancel();
+            running.task.abort();
+        }
+    }
+
+    /// Waits until the application has let go of everything; at the deadline, or a moment after the plan is over if that
+    /// is later, the process ends without it.
+    fn watch(self, mut report: StopReport, code: u8) {
+        let Self { teller, messages, machine, grace, control, .. } = self;
+        let spare = grace.saturating_sub(plan_time(grace));
+        let deadline = machine.deadline().unwrap_or_else(clock::now) + spare;
+        let latest = deadline.max(clock::now() + spare.min(TEARDOWN));
+        drop(control);
+        loop {
+            match messages.recv_timeout(clock::until(latest)) {
+                Ok(Message::Gone) | Err(RecvTimeoutError::Disconnected) => break,
+                Ok(_) => {}
+                Err(RecvTimeoutError::Timeout) => {
+                    report.notes.push("the process did not end by itself: main or a destructor is blocked".to_owned());
+                    last_resort::exit(&report, if code == 0 { 124 } else { code });
+                }
+            }
+        }
+        teller.finish(Duration::from_millis(100));
+    }
+}
+
+/// Tells how a task ended, also when it is aborted or its runtime is gone.
+struct TellEnd<F: FnOnce(Ended) -> Message> {
+    tell: Option<(F, Sender<Message>)>,
+    ended: Option<Ended>,
+}
+
+impl<F: FnOnce(Ended) -> Message> Drop for TellEnd<F> {
+    fn drop(&mut self) {
+        if let Some((message, sender)) = self.tell.take() {
+            let ended = self.ended.take().unwrap_or_else(Ended::cancelled);
+            // The conductor is through: it does not wait for this one any more.
+            let _told = sender.send(message(ended));
+        }
+    }
+}

@@ -1,0 +1,37 @@
+use adieu_core::stop_plan::PlanError;
+
+/// The service is stopping: nothing new is taken on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the service is stopping")]
+pub struct Stopping;
+
+/// A component that has not started yet, or has stopped already.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{name}\" is not running")]
+pub struct NotRunning {
+    /// Its name.
+    pub name: String,
+}
+
+/// Why an application cannot be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// The components contradict each other.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// An edge to a component of another [`App`](crate::App).
+    #[error("\"{component}\" comes after \"{after}\", which belongs to another app")]
+    OtherApp {
+        /// Whose edge.
+        component: String,
+        /// The other app's component.
+        after: String,
+    },
+    /// The runtime could not be made.
+    #[error("no runtime: {0}")]
+    Runtime(std::io::Error),
+    /// A thread could not be started.
+    #[error("no thread: {0}")]
+    Thread(std::io::Error),
+}

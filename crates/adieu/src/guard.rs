@@ -1,0 +1,170 @@
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::panic::Location;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use adieu_core::Timestamp;
+use tokio::sync::Notify;
+
+use crate::clock;
+use crate::error::Stopping;
+use crate::hook::lock;
+use crate::place::{Place, Shards};
+use crate::report::StillInFlight;
+
+/// Work that a stop waits for, and names when it waits in vain.
+///
+/// A [`Guard`] stands for one piece of work and knows its name, its place in the source and its exact age. A [`Place`]
+/// counts many small ones (requests) at the cost of a reference count each.
+///
+/// The gate closes when the drain begins: from then on [`guard`](Self::guard) and [`Place::enter`] refuse. So each piece
+/// of work is either refused or waited for. Work that belongs to one that is in flight gets [`Guard::nested`].
+#[derive(Debug, Clone)]
+pub struct InFlight {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    gate: &'static Gate,
+    next: AtomicU64,
+    named: Mutex<HashMap<u64, Named>>,
+    places: Mutex<Vec<Place>>,
+}
+
+/// What guards look at: places live for ever, and so does this.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    closed: AtomicBool,
+    ended: Notify,
+}
+
+impl Gate {
+    /// To be asked after the work has been counted: whoever closes the gate looks at the counts after that, so one of the
+    /// two sees the other (both sides are sequentially consistent).
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+
+    /// Some work has ended and is not counted any more.
+    pub(crate) fn ended(&self) {
+        if self.is_closed() {
+            self.ended.notify_waiters();
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Named {
+    name: Cow<'static, str>,
+    at: &'static Location<'static>,
+    since: Timestamp,
+}
+
+impl InFlight {
+    pub(crate) fn new() -> Self {
+        let gate: &'static Gate = Box::leak(Box::default());
+        let (named, places) = (Mutex::new(HashMap::new()), Mutex::new(Vec::new()));
+        Self { shared: Arc::new(Shared { gate, next: AtomicU64::new(0), named, places }) }
+    }
+
+    /// Something with a name is in flight until the guard is dropped.
+    ///
+    /// # Errors
+    /// [`Stopping`] when the drain has begun.
+    #[track_caller]
+    pub fn guard(&self, name: impl Into<Cow<'static, str>>) -> Result<Guard, Stopping> {
+        let guard = self.add(name.into(), Location::caller());
+        if self.shared.gate.is_closed() { Err(Stopping) } else { Ok(guard) }
+    }
+
+    fn add(&self, name: Cow<'static, str>, at: &'static Location<'static>) -> Guard {
+        let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.shared.named).insert(id, Named { name, at, since: clock::now() });
+        Guard { all: self.clone(), id }
+    }
+
+    /// A place where many small pieces of work begin; to be made once and kept (it is never freed).
+    #[track_caller]
+    #[must_use]
+    pub fn place(&self, name: &'static str) -> Place {
+        let place = Place::new(name, Location::caller(), Shards::leak(), self.shared.gate);
+        lock(&self.shared.places).push(place);
+        place
+    }
+
+    /// How much is in flight. Exact once the gate is closed; before, as exact as a count can be that others change.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        let small: usize = lock(&self.shared.places).iter().map(Place::count).sum();
+        lock(&self.shared.named).len() + small
+    }
+
+    /// Refuses whatever is not counted yet.
+    pub(crate) fn close(&self) {
+        self.shared.gate.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns when nothing is in flight; the gate must be closed. Cancel safe.
+    pub(crate) async fn drained(&self) {
+        loop {
+            // Made before the look: what ends after the look wakes it.
+            let ended = self.shared.gate.ended.notified();
+            if self.count() == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Who is in flight, the oldest first; `stopping`: since when nothing new is taken on.
+    pub(crate) fn list(&self, closed: Timestamp) -> Vec<StillInFlight> {
+        let now = clock::now();
+        let named: Vec<Named> = lock(&self.shared.named).values().cloned().collect();
+        let mut list: Vec<StillInFlight> = named.into_iter().map(|of| of.still(now)).collect();
+        for place in lock(&self.shared.places).iter().filter(|place| place.count() > 0) {
+            list.push(StillInFlight {
+                name: place.name().to_owned(),
+                place: place.at().to_string(),
+                count: place.count(),
+                age: now.since(closed),
+                exact: false,
+            });
+        }
+        list.sort_by_key(|of| std::cmp::Reverse(of.age));
+        list
+    }
+}
+
+impl Named {
+    fn still(self, now: Timestamp) -> StillInFlight {
+        let Self { name, at, since } = self;
+        StillInFlight { name: name.into_owned(), place: at.to_string(), count: 1, age: now.since(since), exact: true }
+    }
+}
+
+/// One named piece of work in flight; it ends when this is dropped.
+#[derive(Debug)]
+#[must_use = "the work is in flight only until the guard is dropped"]
+pub struct Guard {
+    all: InFlight,
+    id: u64,
+}
+
+impl Guard {
+    /// Work that belongs to this one; never refused, as the drain waits for this one anyway.
+    #[track_caller]
+    pub fn nested(&self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.all.add(name.into(), Location::caller())
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let ended = lock(&self.all.shared.named).remove(&self.id);
+        drop(ended);
+        // The lock orders this after the removal; a closed gate is seen here or the removal by whoever closed it.
+        self.all.shared.gate.ended();
+    }
+}

@@ -1,0 +1,98 @@
+//! What components are asked to do, with their types put away.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use adieu_core::stop_plan::{Component as Spec, Hook, Phase};
+
+use crate::caught::BoxFuture;
+use crate::context::{StartContext, StopContext};
+
+/// Any error of a start or a hook.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+pub(crate) type StartFn = Box<dyn FnOnce(StartContext) -> BoxFuture<Result<(), BoxError>> + Send>;
+pub(crate) type HookFn = Box<dyn FnOnce(StopContext) -> BoxFuture<Result<(), BoxError>> + Send>;
+
+/// What a hook may return: nothing, or a `Result` whose error is reported.
+pub trait HookResult: Send {
+    /// As a result.
+    ///
+    /// # Errors
+    /// The hook's own.
+    fn into_result(self) -> Result<(), BoxError>;
+}
+
+impl HookResult for () {
+    fn into_result(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError> + Send> HookResult for Result<(), E> {
+    fn into_result(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
+    }
+}
+
+/// A component as it is registered.
+pub(crate) struct Entry {
+    pub(crate) spec: Spec,
+    pub(crate) start: Option<StartFn>,
+    pub(crate) hooks: Vec<(Phase, HookFn)>,
+}
+
+impl Entry {
+    pub(crate) fn new(name: String) -> Self {
+        Self { spec: Spec::new(name), start: None, hooks: Vec::new() }
+    }
+
+    /// Adds a hook; a second one of the same phase is left for the plan to refuse.
+    pub(crate) fn hook(&mut self, phase: Phase, hook: HookFn) {
+        self.spec.hooks.push(Hook { phase, limit: None });
+        self.hooks.push((phase, hook));
+    }
+
+    /// As [`Entry::hook`], in place of one that was put there by default.
+    pub(crate) fn replace_hook(&mut self, phase: Phase, hook: HookFn) {
+        self.hooks.retain(|(of, _)| *of != phase);
+        self.spec.hooks.retain(|of| of.phase != phase);
+        self.hook(phase, hook);
+    }
+}
+
+/// Where a component's value lives from its start to the end of its last hook.
+pub(crate) struct Slot<T>(Arc<Mutex<Option<Arc<T>>>>);
+
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Slot<T> {
+    pub(crate) fn empty() -> Self {
+        Self(Arc::new(Mutex::new(None)))
+    }
+
+    pub(crate) fn filled(value: T) -> Self {
+        Self(Arc::new(Mutex::new(Some(Arc::new(value)))))
+    }
+
+    pub(crate) fn get(&self) -> Option<Arc<T>> {
+        lock(&self.0).clone()
+    }
+
+    pub(crate) fn put(&self, value: T) {
+        let before = lock(&self.0).replace(Arc::new(value));
+        drop(before);
+    }
+
+    pub(crate) fn take(&self) -> Option<Arc<T>> {
+        lock(&self.0).take()
+    }
+}
+
+/// A lock that a panic elsewhere does not take away.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,180 @@
+//! Components that are one task.
+
+use std::sync::Mutex;
+
+use adieu_core::stop_plan::{End, Phase};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+use crate::caught::{Ended, caught};
+use crate::component::Component;
+use crate::control::{Control, Message};
+use crate::hook::{BoxError, Entry, HookResult, Slot, lock};
+use crate::report::Cause;
+
+/// What a task is given. Dereferences to [`Control`].
+#[derive(Debug, Clone)]
+pub struct TaskContext {
+    control: Control,
+    asked: CancellationToken,
+}
+
+impl TaskContext {
+    /// Returns when the task is asked to end: take nothing new on, finish what there is, return. It is asked in the
+    /// quiesce phase, after all that come after it, and aborted when the drain is out of time. Cancel safe.
+    pub async fn asked_to_end(&self) {
+        self.asked.cancelled().await;
+    }
+
+    /// Whether it has been asked to end.
+    #[must_use]
+    pub fn is_asked_to_end(&self) -> bool {
+        self.asked.is_cancelled()
+    }
+
+    /// The token behind [`asked_to_end`](Self::asked_to_end), for code that knows such tokens.
+    #[must_use]
+    pub fn token(&self) -> &CancellationToken {
+        &self.asked
+    }
+}
+
+impl std::ops::Deref for TaskContext {
+    type Target = Control;
+
+    fn deref(&self) -> &Control {
+        &self.control
+    }
+}
+
+/// Whether the end of a task is the end of the application.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Side,
+    Main,
+}
+
+/// A task under way.
+struct Task {
+    asked: CancellationToken,
+    ended: watch::Receiver<Option<Result<(), String>>>,
+    abort: Mutex<Option<AbortHandle>>,
+}
+
+/// Aborts the task if the drain that waits for it is itself cut.
+struct AbortUnlessEnded<'a>(&'a Task);
+
+impl Drop for AbortUnlessEnded<'_> {
+    fn drop(&mut self) {
+        if let Some(abort) = lock(&self.0.abort).take() {
+            abort.abort();
+        }
+    }
+}
+
+impl Task {
+    /// Not cancel safe: dropped before the task has ended, it aborts it.
+    async fn drained(&self) -> Result<(), BoxError> {
+        let _abort = AbortUnlessEnded(self);
+        let mut ended = self.ended.clone();
+        match ended.wait_for(Option::is_some).await.map(|ended| (*ended).clone()) {
+            Ok(Some(Err(error))) => Err(error.into()),
+            Ok(_) => Ok(()),
+            Err(_) => Err("the task was aborted".into()),
+        }
+    }
+}
+
+impl App {
+    /// Registers a task that runs beside the others and may end when it likes. An error or a panic of it stops the
+    /// application, which has failed then.
+    pub fn task<R, F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
+    where
+        R: HookResult,
+        F: FnOnce(TaskContext) -> Fut + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+    {
+        self.register_task(name.into(), Kind::Side, task)
+    }
+
+    /// As [`task`](Self::task), for one whose end is the end of the application, with or without an error.
+    pub fn main_task<R, F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
+    where
+        R: HookResult,
+        F: FnOnce(TaskContext) -> Fut + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+    {
+        self.register_task(name.into(), Kind::Main, task)
+    }
+
+    fn register_task<R, F, Fut>(&self, name: String, kind: Kind, task: F) -> Component<'_, ()>
+    where
+        R: HookResult,
+        F: FnOnce(TaskContext) -> Fut + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+    {
+        let slot: Slot<Task> = Slot::empty();
+        let (started, quiesced, drained) = (slot.clone(), slot.clone(), slot);
+        let mut entry = Entry::new(name.clone());
+        entry.start = Some(Box::new(move |context| {
+            Box::pin(async move {
+                started.put(spawn(name, kind, task, context.control.clone()));
+                Ok(())
+            })
+        }));
+        entry.hook(
+            Phase::Quiesce,
+            Box::new(move |_| {
+                Box::pin(async move {
+                    quiesced.get().into_iter().for_each(|task| task.asked.cancel());
+                    Ok(())
+                })
+            }),
+        );
+        entry.hook(
+            Phase::Drain,
+            Box::new(move |_| {
+                Box::pin(async move {
+                    match drained.take() {
+                        Some(task) => task.drained().await,
+                        None => Ok(()),
+                    }
+                })
+            }),
+        );
+        self.register(entry, Slot::filled(()))
+    }
+}
+
+fn spawn<R, F, Fut>(name: String, kind: Kind, task: F, control: Control) -> Task
+where
+    R: HookResult,
+    F: FnOnce(TaskContext) -> Fut + Send + 'static,
+    Fut: Future<Output = R> + Send + 'static,
+{
+    let asked = CancellationToken::new();
+    let (end, ended) = watch::channel(None);
+    let context = TaskContext { control: control.clone(), asked: asked.clone() };
+    let running = async move {
+        let outcome = caught(move || Box::pin(async move { task(context).await.into_result() })).await;
+        let result = result(outcome);
+        match &result {
+            Err(error) => control.tell(Message::Close(Cause::Fatal { component: name, error: error.clone() })),
+            Ok(()) if kind == Kind::Main => control.tell(Message::Close(Cause::Finished(name))),
+            Ok(()) => {}
+        }
+        end.send_replace(Some(result));
+    };
+    let abort = tokio::spawn(running).abort_handle();
+    Task { asked, ended, abort: Mutex::new(Some(abort)) }
+}
+
+fn result(ended: Ended) -> Result<(), String> {
+    match ended.how {
+        End::Done => Ok(()),
+        End::Failed => Err(ended.error.unwrap_or_default()),
+        End::Panicked => Err(format!("panicked: {}", ended.error.unwrap_or_default())),
+    }
+}

@@ -1,0 +1,89 @@
+//! `Shutdown`, for those who keep their own `main`.
+
+use std::time::Duration;
+
+use adieu::{Cause, Shutdown, StopReport};
+
+use crate::scene::{play, say, scene};
+
+fn with_runtime(run: impl Future<Output = StopReport>) -> StopReport {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(run)
+}
+
+#[test]
+fn a_main_of_its_own_is_asked_and_awaited() {
+    fn service() -> StopReport {
+        with_runtime(async {
+            let shutdown = Shutdown::install("own", Duration::from_secs(20)).expect("handlers");
+            let guard = shutdown.in_flight().guard("a job").expect("serving");
+            let requested = shutdown.requested();
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                say("job done");
+                drop(guard);
+            });
+            say("serving");
+            requested.await;
+            say("main ends");
+            shutdown.finish().await
+        })
+    }
+    play(scene!(a_main_of_its_own_is_asked_and_awaited), service, |mut service| {
+        service.hears("serving");
+        service.signal("TERM");
+        let end = service.ends();
+        let mut events = end.events();
+        events.sort_unstable();
+        assert_eq!(events, ["job done", "main ends", "serving"]);
+        let report = end.report();
+        assert_eq!((end.code(), report.cause), (Some(0), Cause::Signal(adieu::Signal::TERM)));
+    });
+}
+
+#[test]
+fn a_main_that_does_not_come_to_its_end_is_ended_and_named() {
+    fn service() -> StopReport {
+        with_runtime(async {
+            let shutdown = Shutdown::install("own", Duration::from_millis(1200)).expect("handlers");
+            let guard = shutdown.in_flight().guard("a job").expect("serving");
+            say("serving");
+            std::future::pending::<()>().await;
+            drop(guard);
+            shutdown.finish().await
+        })
+    }
+    play(scene!(a_main_that_does_not_come_to_its_end_is_ended_and_named), service, |mut service| {
+        service.hears("serving");
+        service.signal("TERM");
+        let end = service.ends();
+        assert_eq!(end.code(), Some(124));
+        assert!(end.stderr.contains("in flight: 1 × a job at "), "{}", end.stderr);
+        assert!(end.stderr.contains("main: cut"), "{}", end.stderr);
+    });
+}
+
+#[test]
+fn a_runtime_that_cannot_be_dropped_does_not_keep_the_process() {
+    // `Runtime::drop` waits for blocking tasks for ever.
+    fn service() -> StopReport {
+        with_runtime(async {
+            let shutdown = Shutdown::install("own", Duration::from_millis(1200)).expect("handlers");
+            tokio::task::spawn_blocking(|| {
+                loop {
+                    std::thread::park();
+                }
+            });
+            say("serving");
+            shutdown.requested().await;
+            shutdown.finish().await
+        })
+    }
+    play(scene!(a_runtime_that_cannot_be_dropped_does_not_keep_the_process), service, |mut service| {
+        service.hears("serving");
+        service.signal("TERM");
+        let end = service.ends();
+        assert_eq!(end.code(), Some(124));
+        assert!(end.stderr.contains("main or a destructor is blocked"), "{}", end.stderr);
+    });
+}
