@@ -10,19 +10,20 @@ use adieu_drill::{Class, Config, DrillError, NotStarted, Report, Target};
 
 use crate::lossy::{Lossy, drill, found};
 
-/// Answers everybody with a connection of their own, until the file is there.
-fn serve_until(file: &Path, listener: &TcpListener) {
+/// Answers everybody with a connection of their own, until the file is there. Then it closes the listener while each of its
+/// clients waits for an answer, so that nobody is on the way to it and is reset.
+fn serve_until(file: &Path, listener: TcpListener, clients: usize) {
     listener.set_nonblocking(true).expect("a listener can be made so");
-    while !file.exists() {
+    let mut waiting = Vec::new();
+    while !file.exists() || waiting.len() < clients {
         match listener.accept() {
+            Ok((stream, _)) if file.exists() => waiting.push(stream),
             Ok((mut stream, _)) => answer(&mut stream),
             Err(_) => thread::sleep(Duration::from_micros(200)),
         }
     }
-    // Who is in the queue gets an answer too, so that only refusals remain.
-    while let Ok((mut stream, _)) = listener.accept() {
-        answer(&mut stream);
-    }
+    drop(listener);
+    waiting.iter_mut().for_each(answer);
 }
 
 fn answer(stream: &mut TcpStream) {
@@ -50,14 +51,13 @@ fn nobody_listens_after_the_second_restart() {
     let server = thread::spawn({
         let [down, gone, up, over] = [down.clone(), gone.clone(), up.clone(), over.clone()];
         move || {
-            serve_until(&down, &listener);
-            drop(listener);
+            serve_until(&down, listener, 4);
             say(&gone);
             while !up.exists() {
                 thread::sleep(Duration::from_millis(1));
             }
             let listener = TcpListener::bind(address).expect("the port is still ours");
-            serve_until(&over, &listener);
+            serve_until(&over, listener, 0);
         }
     });
     // Each restart takes its turn: nothing, down, up.
