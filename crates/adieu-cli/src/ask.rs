@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 
 use adieu_core::outcome::code;
 use adieu_core::signal::Signal;
-use adieu_core::wire::{Reply, Request, Status, Wait};
+use adieu_core::wire::{Reply, Request, Status, Wait, is_variable_name};
 use adieu_supervisor::client::ask;
 use adieu_supervisor::names;
 use clap::{Args, ValueEnum};
@@ -34,7 +34,7 @@ pub(crate) struct ReloadArgs {
     #[arg(long = "env", value_name = "K=V", value_parser = parse_variable)]
     set: Vec<(String, String)>,
     /// Remove a variable (repeatable)
-    #[arg(long, value_name = "K")]
+    #[arg(long, value_name = "K", value_parser = parse_variable_name)]
     unset: Vec<String>,
     /// A new command line, kept if the reload succeeds
     #[arg(last = true, value_name = "NEWCMD")]
@@ -46,6 +46,10 @@ fn parse_variable(text: &str) -> Result<(String, String), String> {
         Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
         _ => Err(format!("{text:?} is not of the form K=V")),
     }
+}
+
+fn parse_variable_name(text: &str) -> Result<String, String> {
+    if is_variable_name(text) { Ok(text.to_owned()) } else { Err(format!("{text:?} is not the name of a variable")) }
 }
 
 #[derive(Debug, Args)]

@@ -1,11 +1,12 @@
 //! The `adieu` command: argument parsing and printing only.
+#![no_main]
 
 mod ask;
 mod drill;
 mod render;
 mod run;
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 use adieu_core::outcome::code;
 use clap::{Parser, Subcommand};
@@ -46,17 +47,42 @@ enum Verb {
     DemoServer(drill::DemoServerArgs),
 }
 
-fn main() -> ExitCode {
-    // Before anything else: what was ignored when we were started must not be changed by looking.
-    let command = match Command::try_parse() {
-        Ok(command) => command,
+/// The same command as far as `adieu run` needs it: with the arguments of all others, making the parser would cost more than
+/// starting a program.
+#[derive(Debug, Parser)]
+#[command(name = "adieu", version, propagate_version = true)]
+struct RunCommand {
+    #[command(subcommand)]
+    verb: RunVerb,
+}
+
+#[derive(Debug, Subcommand)]
+enum RunVerb {
+    /// Run a program and replace, stop and clean up after it
+    Run(Box<run::RunArgs>),
+}
+
+adieu_linux::entry!(begin);
+
+fn begin(arguments: Vec<OsString>) -> i32 {
+    let parsed = if arguments.get(1).is_some_and(|verb| verb == "run") {
+        RunCommand::try_parse_from(arguments).map(|RunCommand { verb: RunVerb::Run(arguments) }| Verb::Run(arguments))
+    } else {
+        Command::try_parse_from(arguments).map(|command| command.verb)
+    };
+    let code = match parsed {
+        Ok(verb) => perform(verb),
         Err(error) => {
             let _printed = error.print();
-            let harmless = !error.use_stderr();
-            return exit(if harmless { code::DONE } else { code::USAGE });
+            if error.use_stderr() { code::USAGE } else { code::DONE }
         }
     };
-    exit(match command.verb {
+    // An exit status has eight bits.
+    code & 0xff
+}
+
+fn perform(verb: Verb) -> i32 {
+    match verb {
         Verb::Run(arguments) => run::run(*arguments),
         Verb::Reload(arguments) => ask::reload(arguments),
         Verb::Status(arguments) => ask::status(&arguments),
@@ -66,11 +92,7 @@ fn main() -> ExitCode {
         Verb::Drill(arguments) => drill::drill(arguments),
         Verb::Demo => drill::demo(),
         Verb::DemoServer(arguments) => drill::demo_server(&arguments),
-    })
-}
-
-fn exit(code: i32) -> ExitCode {
-    ExitCode::from(u8::try_from(code & 0xff).unwrap_or(1))
+    }
 }
 
 /// Says why a command failed, on standard error.

@@ -42,7 +42,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use self::connection::{Connection, Debt, Stage};
+use self::connection::{Connection, Stage};
 use crate::Timestamp;
 
 /// The rest of a request must come within this time.

@@ -66,6 +66,9 @@ pub enum BadRequest {
     /// Not the JSON that is expected.
     #[error("not a request of this protocol: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// Not a name that a variable can have.
+    #[error("{0:?} is not the name of a variable")]
+    VariableName(String),
     /// No end of line within the limit.
     #[error("a request line is at most {LONGEST_REQUEST} bytes")]
     TooLong,
@@ -80,8 +83,20 @@ impl Request {
         if line.len() > LONGEST_REQUEST {
             return Err(BadRequest::TooLong);
         }
-        Ok(serde_json::from_slice(line)?)
+        let request: Self = serde_json::from_slice(line)?;
+        if let Self::Reload { set, unset, .. } = &request
+            && let Some(name) = set.keys().chain(unset).find(|name| !is_variable_name(name))
+        {
+            return Err(BadRequest::VariableName(name.clone()));
+        }
+        Ok(request)
     }
+}
+
+/// Whether a variable of the environment can have this name (`environ(7)`).
+#[must_use]
+pub fn is_variable_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
 }
 
 /// What the supervisor answers.

@@ -3,19 +3,16 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde::Serialize;
-
-/// A reset later than this after the write is a loss: the request had been waiting. Long enough for a machine that is busy
-/// with something else.
+/// A reset that comes later than this after the write, with no FIN before it, is a loss: somebody had the request. Long
+/// enough for a machine that is busy with something else, and shorter than a request that people call slow.
 pub const RACE: Duration = Duration::from_millis(20);
 
 /// How a request ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Class {
     /// A whole answer with a status below 500 and the expected body.
     Ok,
-    /// The connection was refused.
+    /// The connection was refused, or no way leads there.
     Refused,
     /// Closed or reset before the first byte of an answer.
     Reset,
@@ -25,7 +22,7 @@ pub enum Class {
     Timeout,
     /// A status of 500 or more.
     ServerError,
-    /// Not HTTP, or not the expected body.
+    /// Not HTTP, not the expected body, or another status (below 500) than before the load.
     WrongBody,
     /// A reused idle connection was closed as the client wrote on it; see the crate's documentation. Not a loss.
     Race,
@@ -50,7 +47,22 @@ impl Class {
         !matches!(self, Self::Ok | Self::Race)
     }
 
-    /// Its column in tables.
+    /// Its name in JSON.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Refused => "refused",
+            Self::Reset => "reset",
+            Self::Cut => "cut",
+            Self::Timeout => "timeout",
+            Self::ServerError => "server_error",
+            Self::WrongBody => "wrong_body",
+            Self::Race => "race",
+        }
+    }
+
+    /// Its name for people.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,8 +1,11 @@
 //! What a drill is told.
 
-use std::net::{SocketAddr, ToSocketAddrs};
-use std::str::FromStr;
 use std::time::Duration;
+
+use adieu_linux::descriptors;
+
+use crate::class::RACE;
+use crate::target::Target;
 
 /// One drill.
 #[derive(Debug, Clone)]
@@ -19,17 +22,46 @@ pub struct Config {
     pub keepalive: u8,
     /// Load before the first restart, for comparison.
     pub calm: Duration,
-    /// Load between the end of one restart and the next, and after the last.
+    /// Load between the end of one restart command and the next, and after the last.
     pub pause: Duration,
     /// The whole load; sets `pause`, as far as the restarts leave time.
     pub duration: Option<Duration>,
-    /// The longest a request may take.
+    /// The longest a request may take, and the longest a connection may take to be made.
     pub timeout: Duration,
-    /// A restart command that takes longer is killed and has failed.
+    /// A restart command that takes longer is killed, and ends the drill.
     pub restart_timeout: Duration,
     /// Text that every body must contain.
     pub expect: Option<String>,
+    /// A reset of a reused connection is a race up to this long after the write, see [`Class::Race`](crate::Class::Race);
+    /// the time that the fastest connection took to be made is added.
+    pub race: Duration,
 }
+
+/// A number that makes no sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadNumber {
+    /// Nobody would ask.
+    #[error("there must be at least one connection")]
+    NoConnections,
+    /// More than may be open.
+    #[error("{0} connections are more than the {1} files that may be open here (ulimit -n) allow")]
+    TooManyConnections(usize, usize),
+    /// Not a percentage.
+    #[error("keepalive is a percentage from 0 to 100")]
+    KeepAlive,
+    /// A drill without a restart proves nothing.
+    #[error("there must be at least one restart")]
+    NoRestarts,
+    /// No request could be answered.
+    #[error("the longest a request may take must be more than nothing")]
+    NoTime,
+    /// There would be no load left for the restarts.
+    #[error("a load of {0:?} in all leaves nothing after {1:?} of calm")]
+    TooShort(Duration, Duration),
+}
+
+/// Descriptors that are needed for other things than clients.
+const OTHERS: usize = 32;
 
 impl Config {
     /// The defaults of `adieu drill`: 5 restarts, 32 clients, half of them keep-alive.
@@ -47,6 +79,7 @@ impl Config {
             timeout: Duration::from_secs(5),
             restart_timeout: Duration::from_secs(120),
             expect: None,
+            race: RACE,
         }
     }
 
@@ -56,50 +89,27 @@ impl Config {
         let kept = self.connections * usize::from(self.keepalive.min(100));
         kept.div_ceil(100)
     }
-}
 
-/// An `http://` URL, resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target {
-    /// Where to connect.
-    pub address: SocketAddr,
-    /// For the Host header.
-    pub host: String,
-    /// Path and query.
-    pub path: String,
-}
-
-/// A URL that cannot be loaded.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BadUrl {
-    /// Another scheme.
-    #[error("{0:?} is not an http:// URL (https is not supported: drill the plain port behind it)")]
-    Scheme(String),
-    /// No such host.
-    #[error("the host of {0:?} cannot be resolved: {1}")]
-    Host(String, String),
-    /// Blanks or control characters.
-    #[error("the path of {0:?} contains blanks or control characters: percent-encode them")]
-    Path(String),
-}
-
-impl FromStr for Target {
-    type Err = BadUrl;
-    fn from_str(text: &str) -> Result<Self, BadUrl> {
-        let rest = text.strip_prefix("http://").ok_or_else(|| BadUrl::Scheme(text.to_owned()))?;
-        let (host, path) = rest.find('/').map_or((rest, "/"), |at| rest.split_at(at));
-        if path.bytes().any(|b| b <= b' ' || b == 127) {
-            return Err(BadUrl::Path(text.to_owned()));
-        }
-        let with_port = if host.rsplit(']').next().is_some_and(|end| end.contains(':')) {
-            host.to_owned()
+    /// # Errors
+    /// The first number that makes no sense.
+    pub(crate) fn check(&self) -> Result<(), BadNumber> {
+        let files = descriptors::limit();
+        if self.connections == 0 {
+            Err(BadNumber::NoConnections)
+        } else if self.connections > files.saturating_sub(OTHERS) {
+            Err(BadNumber::TooManyConnections(self.connections, files))
+        } else if self.keepalive > 100 {
+            Err(BadNumber::KeepAlive)
+        } else if self.count == 0 {
+            Err(BadNumber::NoRestarts)
+        } else if self.timeout.is_zero() || self.restart_timeout.is_zero() {
+            Err(BadNumber::NoTime)
         } else {
-            format!("{host}:80")
-        };
-        let bad = |reason: &str| BadUrl::Host(text.to_owned(), reason.to_owned());
-        let mut found = with_port.to_socket_addrs().map_err(|error| bad(&error.to_string()))?;
-        let address = found.next().ok_or_else(|| bad("no address"))?;
-        Ok(Self { address, host: host.to_owned(), path: path.to_owned() })
+            match self.duration {
+                Some(whole) if whole <= self.calm => Err(BadNumber::TooShort(whole, self.calm)),
+                _ => Ok(()),
+            }
+        }
     }
 }
 
@@ -108,12 +118,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls() {
-        let target: Target = "http://127.0.0.1:81/a?b".parse().expect("url");
-        assert_eq!((target.address.to_string().as_str(), target.path.as_str()), ("127.0.0.1:81", "/a?b"));
-        assert_eq!("http://[::1]".parse::<Target>().expect("url").address.to_string(), "[::1]:80");
-        assert!(matches!("https://127.0.0.1/".parse::<Target>(), Err(BadUrl::Scheme(_))));
-        assert!(matches!("http://127.0.0.1/a b".parse::<Target>(), Err(BadUrl::Path(_))));
-        assert!(matches!("http://127.0.0.1:x/".parse::<Target>(), Err(BadUrl::Host(..))));
+    fn numbers_that_make_no_sense() {
+        let good = Config::new(Target::at(([127, 0, 0, 1], 1).into()), "true");
+        assert_eq!((good.check(), good.kept()), (Ok(()), 16));
+        let bad = |change: fn(&mut Config)| {
+            let mut config = good.clone();
+            change(&mut config);
+            config.check().expect_err("a bad number")
+        };
+        assert_eq!(bad(|config| config.connections = 0), BadNumber::NoConnections);
+        assert!(matches!(bad(|config| config.connections = usize::MAX / 200), BadNumber::TooManyConnections(..)));
+        assert_eq!(bad(|config| config.keepalive = 101), BadNumber::KeepAlive);
+        assert_eq!(bad(|config| config.count = 0), BadNumber::NoRestarts);
+        assert_eq!(bad(|config| config.timeout = Duration::ZERO), BadNumber::NoTime);
+        let short = bad(|config| config.duration = Some(Duration::from_secs(2)));
+        assert_eq!(short.to_string(), "a load of 2s in all leaves nothing after 2s of calm");
+    }
+
+    #[test]
+    fn one_client_at_least_keeps_its_connection_when_any_shall() {
+        let mut config = Config::new(Target::at(([127, 0, 0, 1], 1).into()), "true");
+        for (keepalive, kept) in [(0, 0), (1, 1), (50, 4), (100, 8)] {
+            (config.connections, config.keepalive) = (8, keepalive);
+            assert_eq!(config.kept(), kept);
+        }
     }
 }

@@ -1,70 +1,114 @@
-//! One request and its answer on one connection (RFC 9112), classified by what really came.
+//! One request and its answer on one connection, classified by what really came and by what the kernel knows of it.
 
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::time::Duration;
 
+use adieu_linux::connections;
+use adieu_linux::diag::state;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use crate::class::{Class, RACE};
+use crate::answer::{Answer, End};
+use crate::class::Class;
 
-const LONGEST_HEAD: usize = 64 * 1024;
+/// What is asked, and what is expected.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ask<'a> {
+    pub(crate) request: &'a [u8],
+    /// For the whole answer.
+    pub(crate) timeout: Duration,
+    /// That the body must contain.
+    pub(crate) expect: Option<&'a str>,
+    /// That the answer must have; `None`: any below 500.
+    pub(crate) status: Option<u16>,
+    /// A reset that comes later, and no FIN before it, is a loss.
+    pub(crate) race: Duration,
+}
 
-/// How an exchange ended, and whether the connection can be used again.
+/// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ended {
     pub(crate) class: Class,
+    /// Of a whole answer.
+    pub(crate) status: Option<u16>,
+    /// The connection can be used again.
     pub(crate) reusable: bool,
 }
 
 impl Ended {
     fn with(class: Class) -> Self {
-        Self { class, reusable: false }
+        Self { class, status: None, reusable: false }
     }
 }
 
-/// Sends `request` and reads its answer. `reused`: the connection has carried another request before.
-pub(crate) async fn exchange(
-    stream: &mut TcpStream,
-    request: &[u8],
-    reused: bool,
-    timeout: Duration,
-    expect: Option<&str>,
-) -> Ended {
+/// Sends the request and reads its answer. `reused`: the connection has carried another request before.
+pub(crate) async fn exchange(stream: &mut TcpStream, ask: &Ask<'_>, reused: bool) -> Ended {
     let began = Instant::now();
-    let mut answer = Answer::default();
+    let mut answer = Answer::new(ask.expect);
     let attempt = async {
-        stream.write_all(request).await?;
-        answer.read(stream).await
+        stream.write_all(ask.request).await?;
+        read(stream, &mut answer).await
     };
-    match tokio::time::timeout(timeout, attempt).await {
+    match tokio::time::timeout(ask.timeout, attempt).await {
         Err(_) => Ended::with(Class::Timeout),
-        Ok(Ok(End::Whole { status, keeps })) => {
-            let fits = expect.is_none_or(|text| answer.body_contains(text.as_bytes()));
+        Ok(Ok(Some(End::Whole { status, keeps }))) => {
             let class = match status {
                 500.. => Class::ServerError,
-                _ if fits => Class::Ok,
+                _ if answer.is_as_wanted() && ask.status.is_none_or(|wanted| wanted == status) => Class::Ok,
                 _ => Class::WrongBody,
             };
-            Ended { class, reusable: keeps && class != Class::WrongBody }
+            Ended { class, status: Some(status), reusable: keeps && class != Class::WrongBody }
         }
-        Ok(Ok(End::NotHttp)) => Ended::with(Class::WrongBody),
-        Ok(Ok(End::Closed)) if answer.bytes.is_empty() => {
-            let raced = reused && was_reset(stream).await;
+        Ok(Ok(Some(End::NotHttp))) => Ended::with(Class::WrongBody),
+        Ok(Ok(None)) if answer.is_empty() => {
+            let raced = reused && (is_unacknowledged(stream) || is_reset_within(stream, ask.race).await);
             Ended::with(if raced { Class::Race } else { Class::Reset })
         }
-        Ok(Err(_)) if answer.bytes.is_empty() => {
-            let raced = reused && began.elapsed() <= RACE;
+        Ok(Err(_)) if answer.is_empty() => {
+            let raced = reused && began.elapsed() <= ask.race;
             Ended::with(if raced { Class::Race } else { Class::Reset })
         }
-        Ok(Ok(End::Closed) | Err(_)) => Ended::with(Class::Cut),
+        Ok(Ok(None) | Err(_)) => Ended::with(Class::Cut),
     }
 }
 
-/// After a FIN: does a reset follow? Then the FIN had been sent before our request arrived, and nobody has read it.
-async fn was_reset(stream: &mut TcpStream) -> bool {
-    let deadline = Instant::now() + RACE;
+/// Whether the connection can carry another request: a FIN or stray bytes mean that it cannot. Asks the kernel: what tokio
+/// knows may be older.
+pub(crate) fn is_still_open(stream: &TcpStream) -> bool {
+    let waiting = connections::receive_now(stream.as_fd(), &mut [0; 1], true);
+    matches!(waiting, Err(error) if error.kind() == ErrorKind::WouldBlock)
+}
+
+/// Reads to the end of the answer; `None` when the connection ended before.
+async fn read(stream: &mut TcpStream, answer: &mut Answer) -> io::Result<Option<End>> {
+    let mut buffer = [0; 16 * 1024];
+    loop {
+        match stream.read(&mut buffer).await {
+            Ok(0) => return Ok(answer.close()),
+            Ok(length) => {
+                if let Some(end) = answer.feed(buffer.get(..length).unwrap_or_default()) {
+                    return Ok(Some(end));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// After a FIN: whether it was sent before the request arrived. A FIN acknowledges all that had arrived by then, so what is
+/// still unacknowledged cannot have been read. (Acknowledged means nothing: that may have come later.)
+fn is_unacknowledged(stream: &TcpStream) -> bool {
+    let counters = connections::counters(stream.as_fd());
+    counters.is_ok_and(|now| now.state == state::CLOSE_WAIT && now.info.segments_unacked > 0)
+}
+
+/// After a FIN: does a reset follow? Then nobody has read the request: the socket was closed when it arrived, or was closed
+/// with the request in it.
+async fn is_reset_within(stream: &mut TcpStream, time: Duration) -> bool {
+    let deadline = Instant::now() + time;
     loop {
         // SO_ERROR: a reset after a FIN shows as EPIPE.
         if stream.take_error().ok().flatten().is_some() {
@@ -77,197 +121,111 @@ async fn was_reset(stream: &mut TcpStream) -> bool {
     }
 }
 
-enum End {
-    Whole {
-        status: u16,
-        keeps: bool,
-    },
-    /// End of file before the answer was whole.
-    Closed,
-    NotHttp,
-}
-
-/// How long the body is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Length {
-    Exact(usize),
-    Chunked,
-    UntilEnd,
-}
-
-#[derive(Debug, Default)]
-struct Answer {
-    bytes: Vec<u8>,
-    body_at: usize,
-}
-
-impl Answer {
-    fn body_contains(&self, text: &[u8]) -> bool {
-        let body = self.bytes.get(self.body_at..).unwrap_or_default();
-        text.is_empty() || body.windows(text.len()).any(|window| window == text)
-    }
-
-    async fn more(&mut self, stream: &mut TcpStream) -> io::Result<bool> {
-        let mut buffer = [0; 16 * 1024];
-        loop {
-            match stream.read(&mut buffer).await {
-                Ok(length) => {
-                    self.bytes.extend_from_slice(buffer.get(..length).unwrap_or_default());
-                    return Ok(length > 0);
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    async fn read(&mut self, stream: &mut TcpStream) -> io::Result<End> {
-        loop {
-            match parse_head(self.bytes.get(self.body_at..).unwrap_or_default()) {
-                Head::NotHttp => return Ok(End::NotHttp),
-                Head::Interim(length) => self.body_at += length,
-                Head::Final { length, status, keeps, body } => {
-                    self.body_at += length;
-                    return self.read_body(stream, status, keeps, body).await;
-                }
-                Head::Partial => {
-                    if !self.more(stream).await? {
-                        return Ok(End::Closed);
-                    }
-                }
-            }
-        }
-    }
-
-    async fn read_body(&mut self, stream: &mut TcpStream, status: u16, keeps: bool, length: Length) -> io::Result<End> {
-        loop {
-            let body = self.bytes.get(self.body_at..).unwrap_or_default();
-            match length {
-                Length::Exact(length) if body.len() >= length => {
-                    let exact = body.len() == length;
-                    return Ok(End::Whole { status, keeps: keeps && exact });
-                }
-                Length::Chunked => match chunks_end(body) {
-                    Chunks::Whole(end) => return Ok(End::Whole { status, keeps: keeps && end == body.len() }),
-                    Chunks::Bad => return Ok(End::NotHttp),
-                    Chunks::Partial => {}
-                },
-                Length::Exact(_) | Length::UntilEnd => {}
-            }
-            if !self.more(stream).await? {
-                return Ok(if length == Length::UntilEnd { End::Whole { status, keeps: false } } else { End::Closed });
-            }
-        }
-    }
-}
-
-enum Head {
-    Partial,
-    NotHttp,
-    /// A 1xx answer of this length; the final one follows.
-    Interim(usize),
-    Final {
-        length: usize,
-        status: u16,
-        keeps: bool,
-        body: Length,
-    },
-}
-
-fn parse_head(bytes: &[u8]) -> Head {
-    let mut headers = [httparse::EMPTY_HEADER; 100];
-    let mut response = httparse::Response::new(&mut headers);
-    let length = match response.parse(bytes) {
-        Ok(httparse::Status::Complete(length)) => length,
-        Ok(httparse::Status::Partial) if bytes.len() <= LONGEST_HEAD => return Head::Partial,
-        Ok(httparse::Status::Partial) | Err(_) => return Head::NotHttp,
-    };
-    let status = response.code.unwrap_or(0);
-    if (100..200).contains(&status) {
-        return Head::Interim(length);
-    }
-    let mut keeps = response.version == Some(1);
-    let mut body = if matches!(status, 204 | 304) { Length::Exact(0) } else { Length::UntilEnd };
-    for header in response.headers.iter() {
-        let value = String::from_utf8_lossy(header.value).trim().to_ascii_lowercase();
-        if header.name.eq_ignore_ascii_case("connection") {
-            keeps = if value.contains("close") { false } else { keeps || value.contains("keep-alive") };
-        } else if header.name.eq_ignore_ascii_case("transfer-encoding") && value.ends_with("chunked") {
-            body = Length::Chunked;
-        } else if header.name.eq_ignore_ascii_case("content-length") && body != Length::Chunked {
-            match value.parse() {
-                Ok(length) => body = Length::Exact(length),
-                Err(_) => return Head::NotHttp,
-            }
-        }
-    }
-    Head::Final { length, status, keeps, body }
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Chunks {
-    Partial,
-    Bad,
-    /// The body ends here.
-    Whole(usize),
-}
-
-/// Finds the end of a chunked body (RFC 9112, 7.1).
-fn chunks_end(body: &[u8]) -> Chunks {
-    let mut at = 0;
-    loop {
-        let rest = body.get(at..).unwrap_or_default();
-        match httparse::parse_chunk_size(rest) {
-            Ok(httparse::Status::Partial) => return Chunks::Partial,
-            Err(_) => return Chunks::Bad,
-            Ok(httparse::Status::Complete((line, 0))) => return trailer_end(body, at + line),
-            Ok(httparse::Status::Complete((line, size))) => {
-                let Some(end) = usize::try_from(size).ok().and_then(|size| size.checked_add(at + line)) else {
-                    return Chunks::Bad;
-                };
-                match body.get(end..end + 2) {
-                    Some(b"\r\n") => at = end + 2,
-                    Some(_) => return Chunks::Bad,
-                    None => return Chunks::Partial,
-                }
-            }
-        }
-    }
-}
-
-fn trailer_end(body: &[u8], at: usize) -> Chunks {
-    let rest = body.get(at..).unwrap_or_default();
-    if rest.starts_with(b"\r\n") {
-        return Chunks::Whole(at + 2);
-    }
-    rest.windows(4).position(|window| window == b"\r\n\r\n").map_or(Chunks::Partial, |end| Chunks::Whole(at + end + 4))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+    use std::net::{Shutdown, TcpListener};
+
+    use rustix::net::sockopt;
+
     use super::*;
 
-    #[test]
-    fn heads() {
-        assert!(matches!(parse_head(b"HTTP/1.1 200 O"), Head::Partial));
-        assert!(matches!(parse_head(b"SSH-2.0-OpenSSH\r\n"), Head::NotHttp));
-        assert!(matches!(parse_head(b"HTTP/1.1 100 Continue\r\n\r\n"), Head::Interim(25)));
-        assert!(matches!(parse_head(b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), Head::NotHttp));
-        let close = parse_head(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\n");
-        assert!(matches!(close, Head::Final { status: 200, keeps: false, body: Length::Exact(3), .. }));
-        let old = parse_head(b"HTTP/1.0 200 OK\r\n\r\n");
-        assert!(matches!(old, Head::Final { keeps: false, body: Length::UntilEnd, .. }));
+    const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+
+    /// Both ends of a connection that has carried a request before. What follows happens in the order in which a test does
+    /// it: on loopback the kernel has delivered a segment when the call that sent it returns.
+    async fn used() -> (TcpStream, std::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let mut client = TcpStream::connect(listener.local_addr().expect("it has one")).await.expect("it listens");
+        let (mut server, _) = listener.accept().expect("it is connected");
+        client.set_nodelay(true).expect("an option");
+        client.write_all(REQUEST).await.expect("sent");
+        server.read_exact(&mut [0; REQUEST.len()]).expect("received");
+        server.write_all(ANSWER).expect("sent");
+        client.read_exact(&mut [0; ANSWER.len()]).await.expect("received");
+        (client, server)
     }
 
-    #[test]
-    fn chunked_bodies_end_where_they_end() {
-        let whole = b"3\r\nabc\r\n0\r\n\r\n";
-        for cut in 0..whole.len() {
-            assert_eq!(chunks_end(&whole[..cut]), Chunks::Partial, "{cut}");
+    fn ask(race: Duration) -> Ask<'static> {
+        Ask { request: REQUEST, timeout: Duration::from_secs(60), expect: None, status: None, race }
+    }
+
+    /// No machine is so slow.
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn closed_before_the_request_came_is_a_race() {
+        let (mut client, server) = used().await;
+        drop(server);
+        // Between the look at the connection and the write: the client does not look again.
+        assert_eq!(exchange(&mut client, &ask(Duration::ZERO), true).await.class, Class::Race);
+    }
+
+    /// A server that lingers: it has sent its FIN and reads on, to the end of file. Its kernel acknowledges the request after
+    /// some 40 ms, and a client that looks only then knows less: so more than one try.
+    #[tokio::test]
+    async fn half_closed_before_the_request_came_is_a_race_without_any_reset() {
+        for _ in 0..20 {
+            let (mut client, server) = used().await;
+            server.shutdown(Shutdown::Write).expect("it is open");
+            if exchange(&mut client, &ask(Duration::ZERO), true).await.class == Class::Race {
+                return;
+            }
         }
-        assert_eq!(chunks_end(whole), Chunks::Whole(whole.len()));
-        assert_eq!(chunks_end(b"0\r\nA: b\r\n\r\n"), Chunks::Whole(11));
-        assert_eq!(chunks_end(b"zz\r\n"), Chunks::Bad);
-        assert_eq!(chunks_end(b"1\r\nabcd"), Chunks::Bad);
+        panic!("never a race");
+    }
+
+    #[tokio::test]
+    async fn read_and_closed_is_a_loss_however_long_one_waits_for_a_reset() {
+        let (mut client, mut server) = used().await;
+        let reader = std::thread::spawn(move || server.read_exact(&mut [0; REQUEST.len()]));
+        assert_eq!(exchange(&mut client, &ask(Duration::from_millis(300)), true).await.class, Class::Reset);
+        reader.join().expect("no panic").expect("it was read");
+    }
+
+    /// As hyper does with a connection that is idle as far as it knows.
+    #[tokio::test]
+    async fn half_closed_and_closed_with_the_request_unread_is_a_race() {
+        let (mut client, server) = used().await;
+        let closer = std::thread::spawn(move || {
+            server.peek(&mut [0]).expect("the request comes");
+            server.shutdown(Shutdown::Write).expect("it is open");
+        });
+        assert_eq!(exchange(&mut client, &ask(LONG), true).await.class, Class::Race);
+        closer.join().expect("no panic");
+    }
+
+    #[tokio::test]
+    async fn a_reset_is_a_race_within_the_time_and_a_loss_after_it() {
+        for (race, class) in [(LONG, Class::Race), (Duration::from_millis(20), Class::Reset)] {
+            let (mut client, server) = used().await;
+            let closer = std::thread::spawn(move || {
+                server.peek(&mut [0]).expect("the request comes");
+                std::thread::sleep(Duration::from_millis(40));
+            });
+            assert_eq!(exchange(&mut client, &ask(race), true).await.class, class);
+            closer.join().expect("no panic");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_happens_to_a_fresh_connection_is_never_a_race() {
+        let (mut client, server) = used().await;
+        drop(server);
+        assert_eq!(exchange(&mut client, &ask(LONG), false).await.class, Class::Reset);
+        let (mut client, server) = used().await;
+        sockopt::set_socket_linger(&server, Some(Duration::ZERO)).expect("an option");
+        drop(server);
+        assert_eq!(exchange(&mut client, &ask(LONG), false).await.class, Class::Reset);
+    }
+
+    #[tokio::test]
+    async fn a_closed_connection_is_seen_without_waiting_for_the_runtime() {
+        let (client, server) = used().await;
+        assert!(is_still_open(&client));
+        drop(server);
+        // No await since: tokio has heard nothing.
+        assert!(!is_still_open(&client));
     }
 }

@@ -7,6 +7,8 @@ pub mod clock;
 pub mod connections;
 pub mod descriptors;
 pub mod diag;
+pub mod entry;
+pub mod environment;
 pub mod fdpass;
 pub mod memory;
 pub mod named;

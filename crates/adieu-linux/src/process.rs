@@ -5,11 +5,29 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
+use adieu_core::signal::Signal;
+
+use crate::cvt;
+
 /// Reads a file of `/proc` or of a cgroup: their length is not known before, and each `read(2)` may have the kernel make the
 /// text anew, so a buffer that fits nearly all of them saves most of the cost.
 pub(crate) fn read_whole(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::with_capacity(4096);
-    fs::File::open(path)?.read_to_end(&mut bytes)?;
+    let mut file = fs::File::open(path)?;
+    let mut bytes = vec![0; 4096];
+    let mut length = 0;
+    loop {
+        let room = bytes.get_mut(length..).unwrap_or_default();
+        match file.read(room) {
+            Ok(0) => break,
+            Ok(got) => length += got,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if length == bytes.len() {
+            bytes.resize(length * 2, 0);
+        }
+    }
+    bytes.truncate(length);
     Ok(bytes)
 }
 
@@ -147,6 +165,17 @@ pub fn own_user() -> u32 {
 pub fn own_pid() -> i32 {
     // SAFETY: cannot fail and touches no memory.
     unsafe { libc::getpid() }
+}
+
+/// Sends `signal` to a child of this process that has not been reaped (`kill(2)`): of others the number may have become
+/// somebody else's, see [`crate::pidfd`].
+///
+/// # Errors
+/// EPERM when it has become another user's.
+pub fn signal_child(pid: i32, signal: Signal) -> io::Result<()> {
+    // SAFETY: takes integers only.
+    cvt(unsafe { libc::kill(pid, signal.number()) })?;
+    Ok(())
 }
 
 /// Proportional set size of `pid` in kibibytes, from `smaps_rollup`.

@@ -9,8 +9,8 @@ use adieu_core::signal::Signal;
 
 use crate::{cvt, cvt_long};
 
-/// The signals that this process ignored when it first asked; Rust's runtime had added SIGPIPE by then, so it is never empty
-/// where /proc can be read.
+/// The signals that this process ignored when it first asked; SIGPIPE had been added by then (see [`crate::entry`]), so it is
+/// never empty where /proc can be read.
 static INHERITED_IGNORES: OnceLock<u64> = OnceLock::new();
 
 /// A signal that came.

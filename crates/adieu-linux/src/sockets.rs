@@ -4,6 +4,8 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use crate::cvt;
 
@@ -220,6 +222,39 @@ pub fn accept(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         cvt(unsafe { libc::accept4(socket.as_raw_fd(), none, no_length, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) })?;
     // SAFETY: just created for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Whether somebody listens on the Unix socket at `path`, without waiting to be let in.
+///
+/// # Errors
+/// EACCES when it belongs to another user; `InvalidInput` for a path that is too long.
+pub fn is_served(path: &Path) -> io::Result<bool> {
+    // SAFETY: all-zero is a valid sockaddr_un.
+    let mut address: libc::sockaddr_un = unsafe { MaybeUninit::zeroed().assume_init() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    let bytes = path.as_os_str().as_bytes();
+    if bytes.len() >= address.sun_path.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
+        *to = *from as libc::c_char;
+    }
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: takes integers only; the result is a fresh descriptor or -1.
+    let socket = cvt(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })?;
+    // SAFETY: just created for us.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
+    // SAFETY: `address` is a valid address of that length.
+    match cvt(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) }) {
+        Ok(_) => Ok(true),
+        Err(error) => match error.raw_os_error() {
+            // Its queue is full.
+            Some(libc::EAGAIN) => Ok(true),
+            Some(libc::ECONNREFUSED | libc::ENOENT) => Ok(false),
+            _ => Err(error),
+        },
+    }
 }
 
 /// Binds to `address`.

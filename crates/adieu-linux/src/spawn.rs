@@ -1,6 +1,7 @@
 //! Starting a program: fork, what a child needs between fork and exec, exec (`fork(2)`, `execve(2)`).
 
-use std::ffi::CString;
+use std::borrow::Cow;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
@@ -46,7 +47,7 @@ pub struct Program {
     /// Arguments, the program's name first.
     pub arguments: Vec<CString>,
     /// The whole environment, `KEY=VALUE`. An entry `LISTEN_PID=` gets the final pid.
-    pub environment: Vec<CString>,
+    pub environment: Vec<Cow<'static, CStr>>,
     /// Working directory, resolved afresh.
     pub directory: Option<CString>,
     /// Whether the child leads a process group of its own.
@@ -67,8 +68,8 @@ pub struct Program {
     pub error_output: Option<OwnedFd>,
     /// Descriptors that the program gets as 3, 4, ...
     pub pass: Vec<OwnedFd>,
-    /// Where [`Report`]s go; close-on-exec.
-    pub reports: OwnedFd,
+    /// Where [`Report`]s go; close-on-exec. Without one, [`Program::spawn`] returns what kept the program from being executed.
+    pub reports: Option<OwnedFd>,
 }
 
 /// What a child says before it has become the program. The bytes of a message: tag, then a little-endian `i32`.
@@ -115,35 +116,39 @@ impl Report {
 
 impl Program {
     /// Starts the program in a child; returns the child's pid once it has been executed or has ended. What went wrong on
-    /// the way arrives as a [`Report`], and the child then ends with 126 or 127.
+    /// the way arrives as a [`Report`], here or through [`Program::reports`], and the child then ends with 126 or 127.
     ///
     /// The child borrows our memory until it executes, as `vfork(2)` does: nothing is copied, so the cost does not grow with
     /// this process.
     ///
     /// # Errors
     /// EAGAIN at a process limit; ENOMEM.
-    pub fn spawn(&self) -> io::Result<i32> {
-        const STACK: usize = 256 * 1024;
+    pub fn spawn(&self) -> io::Result<(i32, Option<Report>)> {
+        /// Enough for the calls of [`Prepared::become_program`] several times over.
+        const STACK: usize = 64 * 1024;
         extern "C" fn child(prepared: *mut libc::c_void) -> i32 {
             // SAFETY: the pointer is to `prepared` below, whose owner waits (CLONE_VFORK) until this child has gone, and
             // touches it no more before that.
             unsafe { &mut *prepared.cast::<Prepared<'_>>() }.become_program()
         }
         let mut prepared = Prepared::new(self);
-        let mut stack = vec![0u128; STACK / size_of::<u128>()];
+        // Not zeroed, and too small for a mapping of its own: most likely its pages have been used before.
+        let mut stack = Box::<[u128]>::new_uninit_slice(STACK / size_of::<u128>());
         let top = stack.as_mut_ptr_range().end;
-        let prepared = (&raw mut prepared).cast();
+        let shared = &raw mut prepared;
         // SAFETY: the stack is ours, aligned to 16, and outlives the child's use of it: with CLONE_VFORK we go on only when
-        // the child has executed or ended. The child changes nothing of ours but memory that it allocates itself; all
-        // signals are blocked in both, so no handler can run on shared memory.
+        // the child has executed or ended. The child changes nothing of ours but memory that it allocates itself and
+        // `failure`; all signals are blocked in both, so no handler can run on shared memory.
         let pid = cvt(unsafe {
-            libc::clone(child, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, prepared)
+            libc::clone(child, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, shared.cast())
         })?;
-        Ok(pid)
+        // SAFETY: `prepared` lives; volatile, as the compiler does not see the child write.
+        let failure = unsafe { (&raw const (*shared).failure).read_volatile() };
+        Ok((pid, failure))
     }
 
     /// Puts standard output and the passed descriptors in place; returns the report socket, which must not be in their way.
-    fn place_descriptors(&self) -> OwnedFd {
+    fn place_descriptors(&self) -> Option<OwnedFd> {
         let standard = [
             (self.input.as_ref(), 0),
             (self.output.as_ref(), 1),
@@ -157,7 +162,7 @@ impl Program {
         }
         // The targets 3, 4, ... may be in use by what is to be passed or reported through: move those away first.
         let above = 3 + self.pass.len() as i32;
-        let reports = lift(self.reports.as_fd(), above);
+        let reports = self.reports.as_ref().map(|reports| lift(reports.as_fd(), above));
         let moved: Vec<OwnedFd> = self.pass.iter().map(|fd| lift(fd.as_fd(), above)).collect();
         for (target, fd) in (3..).zip(&moved) {
             // SAFETY: as above; dup2 clears close-on-exec on the target.
@@ -176,6 +181,8 @@ struct Prepared<'a> {
     environment: Vec<*const libc::c_char>,
     /// `LISTEN_PID=` and room for the digits and a NUL; the environment points to it.
     listen_pid: Box<[u8; 32]>,
+    /// Why the child could not become the program, where no socket takes that.
+    failure: Option<Report>,
 }
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
@@ -186,8 +193,8 @@ impl<'a> Prepared<'a> {
         if let Some(start) = listen_pid.get_mut(..LISTEN_PID.len()) {
             start.copy_from_slice(LISTEN_PID);
         }
-        let entry = |entry: &CString| {
-            if entry.as_bytes() == LISTEN_PID { listen_pid.as_ptr().cast() } else { entry.as_ptr() }
+        let entry = |entry: &Cow<'_, CStr>| {
+            if entry.to_bytes() == LISTEN_PID { listen_pid.as_ptr().cast() } else { entry.as_ptr() }
         };
         let end = [std::ptr::null()];
         let arguments = program.arguments.iter().map(|argument| argument.as_ptr());
@@ -198,6 +205,7 @@ impl<'a> Prepared<'a> {
             shell_arguments: shell.chain(end).collect(),
             environment: program.environment.iter().map(entry).chain(end).collect(),
             listen_pid,
+            failure: None,
         }
     }
 
@@ -211,26 +219,33 @@ impl<'a> Prepared<'a> {
         }
         drop(wait::set_parent_death_signal(self.program.death_signal));
         let reports = self.program.place_descriptors();
-        // Nobody listens only when the supervisor is gone; then there is nobody to tell.
-        let report =
-            |report: Report, fd: Option<BorrowedFd<'_>>| drop(fdpass::send(reports.as_fd(), &report.encode(), fd));
         if let Some(directory) = &self.program.directory {
             // SAFETY: a NUL-terminated string that outlives the call.
             if let Err(error) = cvt(unsafe { libc::chdir(directory.as_ptr()) }) {
-                report(Report::DirectoryFailed(errno_of(&error)), None);
+                self.report(reports.as_ref(), Report::DirectoryFailed(errno_of(&error)), None);
                 exit_now(126);
             }
         }
         if let Some(options) = self.program.watch {
             match seccomp::watch_self(options) {
-                Ok((fd, no_new_privs)) => report(Report::Watching(no_new_privs), Some(fd.as_fd())),
-                Err(error) => report(Report::WatchRefused(errno_of(&error)), None),
+                Ok((fd, no_new_privs)) => {
+                    self.report(reports.as_ref(), Report::Watching(no_new_privs), Some(fd.as_fd()));
+                }
+                Err(error) => self.report(reports.as_ref(), Report::WatchRefused(errno_of(&error)), None),
             }
         }
         signals::reset_for_child(self.program.keep_ignoring);
         let errno = self.execute();
-        report(Report::ExecFailed(errno), None);
+        self.report(reports.as_ref(), Report::ExecFailed(errno), None);
         exit_now(if errno == libc::ENOENT { 127 } else { 126 })
+    }
+
+    fn report(&mut self, reports: Option<&OwnedFd>, report: Report, fd: Option<BorrowedFd<'_>>) {
+        match reports {
+            // Nobody listens only when the supervisor is gone; then there is nobody to tell.
+            Some(reports) => drop(fdpass::send(reports.as_fd(), &report.encode(), fd)),
+            None => self.failure = Some(report),
+        }
     }
 
     fn execute(&mut self) -> i32 {

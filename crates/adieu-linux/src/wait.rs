@@ -1,6 +1,7 @@
 //! Reaping: `waitpid(2)` with the changes that job control needs.
 
 use std::io;
+use std::mem::MaybeUninit;
 
 use adieu_core::signal::Signal;
 
@@ -54,6 +55,19 @@ pub fn reap_one(pid: i32, stops: bool) -> io::Result<Reaped> {
         Ok(pid) => Ok(Reaped::Child(pid, decode(status))),
         Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(Reaped::NoChildren),
         Err(error) => Err(error),
+    }
+}
+
+/// Whether the child `pid` is stopped, as far as nobody has taken that news by [`reap`] with `stops`: it stays there to be
+/// asked for again (`waitid(2)`, WNOWAIT).
+#[must_use]
+pub fn is_stopped(pid: i32) -> bool {
+    let Ok(id) = libc::id_t::try_from(pid) else { return false };
+    let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
+    let flags = libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: `info` is writable and zeroed, all-zero being a valid value; its pid stays 0 where nothing is found.
+    unsafe {
+        cvt(libc::waitid(libc::P_PID, id, info.as_mut_ptr(), flags)).is_ok() && info.assume_init().si_pid() == pid
     }
 }
 

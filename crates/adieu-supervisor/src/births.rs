@@ -10,14 +10,14 @@ use adieu_core::switch::{self, Event, Generation};
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::seccomp::Listener;
 use adieu_linux::spawn::{Program, Report};
-use adieu_linux::wait::{Change, Reaped};
-use adieu_linux::{clock, fdpass, process, tty, wait};
+use adieu_linux::wait::Change;
+use adieu_linux::{clock, fdpass, process, tty};
 
 use crate::keeper::{self, Message};
 use crate::launch::{self, LaunchError};
 use crate::options::Sockets;
 use crate::relay::{self, Relay, Tail};
-use crate::running::{Root, Running};
+use crate::running::{Reach, Root, Running};
 use crate::supervisor::Supervisor;
 
 impl Supervisor {
@@ -47,7 +47,6 @@ impl Supervisor {
         let (pass, variables) = self.passed(generation).map_err(StartError::Listen)?;
         extra.extend(variables);
         let resolved = launch::resolve(&spec, self.directory.as_deref(), &extra)?;
-        let (ours, reports) = fdpass::pair()?;
         let directory = self
             .directory
             .as_ref()
@@ -56,6 +55,7 @@ impl Supervisor {
         let (outputs, relays) = if request.is_some() { self.relays()? } else { Default::default() };
         let [output, error_output] = outputs;
         let direct = self.options.sockets == Sockets::Off;
+        let (channel, reports) = if direct { (None, None) } else { fdpass::pair().map(|(a, b)| (Some(a), Some(b)))? };
         let watch = (self.options.sockets == Sockets::Auto).then(|| !self.may_duplicate());
         let program = Program {
             path: resolved.path,
@@ -81,9 +81,10 @@ impl Supervisor {
             generation,
             spec,
             root: Root::Direct,
-            channel: Some(ours),
+            channel,
             main: 0,
-            pidfd: None,
+            reach: Reach::NotYet,
+            keeps_stops: direct && self.terminal.is_none(),
             outcome: None,
             started: clock::now(),
             listener: None,
@@ -96,14 +97,17 @@ impl Supervisor {
             tail: Tail::default(),
             options: std::collections::HashMap::new(),
             waiting_listens: Vec::new(),
-            // Its own cgroup is looked at while it lives; until then it is ours.
-            oom: process::oom_kills(process::own_pid()),
+            // Its own cgroup is looked at while it lives; until then it is ours. Under a plain init, where only a line of
+            // the log depends on it, not before it has lived for a moment: reading costs as much as starting it.
+            oom: if direct && self.options.post_stop.is_none() { None } else { process::oom_kills(process::own_pid()) },
             not_executed: None,
             early: std::cell::RefCell::default(),
         };
+        let mut failure = None;
         if direct {
-            let main = program.spawn()?;
-            (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
+            let main;
+            (main, failure) = program.spawn()?;
+            (running.main, running.reach) = (main, Reach::Child);
             if let Some(terminal) = &self.terminal {
                 terminal.started(main);
             }
@@ -115,10 +119,13 @@ impl Supervisor {
             )?);
         }
         self.running.insert(generation, running);
+        self.rest_soon();
         self.begin_probing(generation);
         if direct {
-            // What went wrong on the way has been said by now; its end must not be heard first.
-            self.hear_keeper(generation);
+            // What went wrong on the way is known by now; its end must not be heard first.
+            if let Some(report) = failure {
+                self.child_reported(generation, report, None);
+            }
             self.check_ready(generation);
         }
         Ok(())
@@ -191,17 +198,7 @@ impl Supervisor {
             };
             let Some((message, descriptor)) = keeper::receive(channel.as_fd()) else { return };
             match message {
-                Message::Started(main) => {
-                    if let Some(running) = self.running.get_mut(&generation) {
-                        (running.main, running.pidfd) = (main, Pidfd::open(main).ok());
-                        running.send_early();
-                        running.look_at_memory();
-                    }
-                    if let Some(terminal) = &self.terminal {
-                        terminal.started(main);
-                    }
-                    self.check_ready(generation);
-                }
+                Message::Started(main) => self.main_started(generation, main),
                 Message::NotStarted(errno) => {
                     self.note(format!(
                         "generation {generation} cannot start: {}",
@@ -218,7 +215,6 @@ impl Supervisor {
                 }
                 Message::Gone => {
                     self.stop_listening_to(generation);
-                    // Without a keeper the channel belongs to the starting program: it closes when that has been executed.
                     if self.running.get(&generation).is_some_and(|running| running.root != Root::Direct) {
                         self.keeper_lost(generation);
                     }
@@ -234,14 +230,32 @@ impl Supervisor {
         }
     }
 
+    fn main_started(&mut self, generation: Generation, main: i32) {
+        if let Some(running) = self.running.get_mut(&generation) {
+            running.main = main;
+            running.reach = Pidfd::open(main).map_or(Reach::NotYet, Reach::Pidfd);
+            running.send_early();
+            running.look_at_memory();
+        }
+        if let Some(terminal) = &self.terminal {
+            terminal.started(main);
+        }
+        self.check_ready(generation);
+    }
+
     /// Somebody killed the keeper: its generation's processes are our own children now.
-    fn keeper_lost(&mut self, generation: Generation) {
+    pub(crate) fn keeper_lost(&mut self, generation: Generation) {
         let Some(running) = self.running.get_mut(&generation) else { return };
-        if let Root::Keeper(_) = running.root {
-            running.root = Root::Direct;
-            self.note(format!(
-                "the keeper of generation {generation} was killed; its processes are looked after directly"
-            ));
+        let Root::Keeper(_) = running.root else { return self.check_tree(generation) };
+        running.root = Root::Direct;
+        let unknown = running.main == 0;
+        self.note(format!("the keeper of generation {generation} was killed; its processes are looked after directly"));
+        // It may not have had the time to say which process it has started: the first one, whose parent we are now.
+        let own = process::own_pid();
+        let ours = |pid: &i32| process::stat(*pid).ok().filter(|stat| stat.ppid == own);
+        let first = self.members(generation).iter().filter_map(ours).min_by_key(|stat| stat.start_time);
+        if let Some(first) = first.filter(|_| unknown) {
+            self.main_started(generation, first.pid);
         }
         self.check_tree(generation);
     }
@@ -282,100 +296,6 @@ impl Supervisor {
             }
         }
     }
-
-    /// The main process has ended, was stopped or continued.
-    pub(crate) fn main_changed(&mut self, generation: Generation, change: Change) {
-        let outcome = match change {
-            Change::Exited(code) => Outcome::Exited(code),
-            Change::Signaled(signal) => {
-                if self.terminal.is_some()
-                    && [Signal::INT, Signal::QUIT].contains(&signal)
-                    && !self.switch.is_stopping()
-                {
-                    // Whoever sits at the terminal wants it to end: it is not started again.
-                    self.tell(Event::Stop);
-                }
-                Outcome::Signaled(signal)
-            }
-            Change::Stopped(by) => {
-                if let (Some(terminal), Some(running)) = (&self.terminal, self.running.get(&generation))
-                    // It may have been continued since.
-                    && process::stat(running.main).is_ok_and(|stat| stat.state == 'T')
-                {
-                    terminal.program_stopped(running.main, by);
-                }
-                return;
-            }
-            Change::Continued => return,
-        };
-        // What it said last is still in the pipes, and what it asked for last may wait for an answer.
-        if let Some(running) = self.running.get_mut(&generation) {
-            for relay in &mut running.relays {
-                relay.advance(&mut running.tail);
-            }
-            running.outcome = Some(outcome);
-            running.waiting_listens.clear();
-        }
-        let losses = self.count_losses(generation);
-        self.owed_watches.retain(|watch| watch.generation != generation);
-        self.tell(Event::MainExited(generation, outcome));
-        self.tell_losses(generation, &losses);
-        self.drop_left(generation);
-    }
-
-    /// Takes all ended children of ours.
-    pub(crate) fn reap(&mut self) {
-        let mut changes = Vec::new();
-        let left = loop {
-            match wait::reap(self.terminal.is_some()) {
-                Ok(Reaped::Child(pid, change)) => changes.push((pid, change)),
-                Ok(Reaped::NoChildren) => break false,
-                Ok(Reaped::Nothing) | Err(_) => break true,
-            }
-        };
-        // Known before anybody asks who is left: then nobody needs to look through /proc.
-        self.childless = !left;
-        for (pid, change) in changes {
-            self.child_changed(pid, change);
-        }
-        let direct: Vec<Generation> =
-            self.running.values().filter(|r| r.root == Root::Direct).map(|r| r.generation).collect();
-        for generation in direct {
-            self.check_tree(generation);
-        }
-    }
-
-    fn child_changed(&mut self, pid: i32, change: Change) {
-        let ended = !matches!(change, Change::Stopped(_) | Change::Continued);
-        let main = self.running.values().find(|r| r.main == pid && r.outcome.is_none());
-        if let Some((generation, root)) = main.map(|running| (running.generation, running.root)) {
-            if root != Root::Direct {
-                // Only a main process whose keeper is gone is a child of ours.
-                self.keeper_lost(generation);
-            }
-            self.main_changed(generation, change);
-        } else if ended && self.probe.as_ref().and_then(crate::probe::Probe::command) == Some(pid) {
-            self.probe_command_ended(change == Change::Exited(0));
-        } else if ended {
-            self.hook_ended(pid, change == Change::Exited(0));
-        }
-    }
-
-    /// Without a keeper: is anything left of this generation?
-    pub(crate) fn check_tree(&mut self, generation: Generation) {
-        let over = self.running.get(&generation).is_some_and(|running| running.outcome.is_some() || running.main == 0);
-        let lost = self
-            .running
-            .get(&generation)
-            .is_some_and(|r| r.root == Root::Direct && r.channel.is_none() && !process_exists(r.main));
-        if (over || lost) && self.members(generation).is_empty() {
-            self.tell(Event::TreeGone(generation));
-        }
-    }
-}
-
-fn process_exists(pid: i32) -> bool {
-    pid != 0 && process::stat(pid).is_ok()
 }
 
 /// Why a generation cannot be started.

@@ -13,11 +13,11 @@ use adieu_linux::signals::Received;
 
 use crate::hooks::HookKind;
 use crate::options::Sockets;
+use crate::running::ESRCH;
 use crate::supervisor::Supervisor;
 
 /// How often sockets and memory cgroups are looked at without any other reason.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-const ESRCH: i32 = 3;
 
 /// Where something is to be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -167,6 +167,7 @@ impl Supervisor {
             .chain(look)
             .chain(self.next_comparison())
             .chain(self.next_path_look())
+            .chain(self.next_rest())
             .min();
         // Rounded up to a millisecond: waking just before the moment would only turn the loop.
         next.map(|at| if at <= now { Duration::ZERO } else { (at - now).max(Duration::from_micros(200)) })

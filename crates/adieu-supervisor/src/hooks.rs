@@ -116,7 +116,6 @@ impl Supervisor {
                 .unwrap_or_default(),
         };
         let resolved = crate::launch::resolve(&spec, self.directory.as_deref(), &extra).map_err(io::Error::other)?;
-        let (reports, _ours) = adieu_linux::fdpass::pair()?;
         // What the hook reads is short: it fits the pipe, so writing it does not wait.
         let (reader, writer) = io::pipe()?;
         let mut writer = std::fs::File::from(std::os::fd::OwnedFd::from(writer));
@@ -136,9 +135,9 @@ impl Supervisor {
             output: None,
             error_output: None,
             pass: Vec::new(),
-            reports,
+            reports: None,
         };
-        let pid = program.spawn()?;
+        let (pid, _failure) = program.spawn()?;
         self.childless = false;
         Ok(pid)
     }

@@ -76,14 +76,14 @@ pub(crate) fn start(program: &Program, stop: Signal, grace: Duration) -> std::io
 }
 
 fn keep(program: &Program, stop: Signal, grace: Duration) -> ! {
-    let channel = program.reports.as_fd();
+    let Some(channel) = program.reports.as_ref().map(AsFd::as_fd) else { exit_now(1) };
     let standard = [program.output.as_ref(), program.error_output.as_ref(), program.terminal.as_ref()];
     let mut needed: Vec<i32> = standard.into_iter().flatten().chain(&program.pass).map(AsRawFd::as_raw_fd).collect();
     needed.push(channel.as_raw_fd());
     let ready = descriptors::close_all_but(&needed)
         .and_then(|()| wait::become_subreaper())
         .and_then(|()| SignalFd::block_all());
-    let started = ready.and_then(|signals| program.spawn().map(|main| (signals, main)));
+    let started = ready.and_then(|signals| program.spawn().map(|(main, _)| (signals, main)));
     let (signals, main) = match started {
         Ok(started) => started,
         Err(error) => {

@@ -1,7 +1,8 @@
 //! From a command line to a program that can be started: directory, file and environment, resolved afresh each time.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ffi::{CString, OsStr, OsString};
+use std::ffi::{CStr, CString, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -67,7 +68,7 @@ impl LaunchError {
 pub(crate) struct Resolved {
     pub(crate) path: CString,
     pub(crate) arguments: Vec<CString>,
-    pub(crate) environment: Vec<CString>,
+    pub(crate) environment: Vec<Cow<'static, CStr>>,
 }
 
 /// The working directory by the path that leads to it (`$PWD` while it does), so that `current -> releases/7` is followed
@@ -87,33 +88,61 @@ pub(crate) fn resolve(
     directory: Option<&Path>,
     extra: &[(OsString, OsString)],
 ) -> Result<Resolved, LaunchError> {
-    let mut environment: BTreeMap<OsString, OsString> = std::env::vars_os().collect();
-    // What was meant for this process and not for the program.
-    for ours in ["NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID"] {
-        environment.remove(OsStr::new(ours));
-    }
-    environment.retain(|key, _| !key.as_bytes().starts_with(b"ADIEU_") || key == "ADIEU_RUNTIME_DIR");
-    for (key, value) in &spec.environment {
-        match value {
-            Some(value) => environment.insert(key.clone(), value.clone()),
-            None => environment.remove(key),
-        };
-    }
-    environment.extend(extra.iter().cloned());
     let name = spec.command.first().ok_or_else(|| LaunchError::NotFound(OsString::new(), ": the command is empty"))?;
-    let path = find(name, environment.get(OsStr::new("PATH")).map(OsString::as_os_str), directory)?;
-    let c_string = |bytes: &OsStr| CString::new(bytes.as_bytes()).map_err(|_| LaunchError::Nul(bytes.to_owned()));
-    let entry = |(key, value): (&OsString, &OsString)| {
-        let mut entry = key.clone();
-        entry.push("=");
-        entry.push(value);
-        c_string(&entry)
-    };
+    let environment = Environment { spec, extra };
+    let path = find(name, environment.search().as_deref(), directory)?;
     Ok(Resolved {
         path: CString::new(path.into_os_string().into_vec()).map_err(|_| LaunchError::Nul(name.clone()))?,
-        arguments: spec.command.iter().map(|argument| c_string(argument)).collect::<Result<_, _>>()?,
-        environment: environment.iter().map(entry).collect::<Result<_, _>>()?,
+        arguments: spec.command.iter().map(|argument| c_string(argument.as_bytes())).collect::<Result<_, _>>()?,
+        environment: environment.entries()?,
     })
+}
+
+fn c_string(bytes: &[u8]) -> Result<CString, LaunchError> {
+    CString::new(bytes).map_err(|_| LaunchError::Nul(OsStr::from_bytes(bytes).to_owned()))
+}
+
+/// What was meant for this process and not for the program.
+const OURS: [&[u8]; 6] =
+    [b"NOTIFY_SOCKET", b"LISTEN_FDS", b"LISTEN_PID", b"LISTEN_FDNAMES", b"WATCHDOG_USEC", b"WATCHDOG_PID"];
+
+/// Our own environment without what is ours, changed as the reloads asked, with what we tell the program: the last one of a
+/// name counts. What is passed on unchanged is not copied.
+struct Environment<'a> {
+    spec: &'a Spec,
+    extra: &'a [(OsString, OsString)],
+}
+
+impl Environment<'_> {
+    /// Whether an entry of our own environment reaches the program.
+    fn passes(&self, entry: &[u8]) -> bool {
+        let key = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
+        let ours = key.starts_with(b"ADIEU_") && key != b"ADIEU_RUNTIME_DIR";
+        !ours
+            && !OURS.contains(&key)
+            && !self.spec.environment.contains_key(OsStr::from_bytes(key))
+            && !self.extra.iter().any(|(other, _)| other.as_bytes() == key)
+    }
+
+    fn entries(&self) -> Result<Vec<Cow<'static, CStr>>, LaunchError> {
+        let told = |key: &OsStr| self.extra.iter().any(|(other, _)| other == key);
+        let changed = self.spec.environment.iter().filter(|(key, _)| !told(key));
+        let set = changed.filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        let own = adieu_linux::environment::entries().into_iter().filter(|entry| self.passes(entry.to_bytes()));
+        let new = set.chain(self.extra.iter().map(|(key, value)| (key, value)));
+        let new = new.map(|(key, value)| c_string(&[key.as_bytes(), b"=", value.as_bytes()].concat()).map(Cow::Owned));
+        own.map(|entry| Ok(Cow::Borrowed(entry))).chain(new).collect()
+    }
+
+    /// The program's PATH.
+    fn search(&self) -> Option<OsString> {
+        let key = OsStr::new("PATH");
+        match (self.extra.iter().rfind(|(other, _)| other == key), self.spec.environment.get(key)) {
+            (Some((_, path)), _) => Some(path.clone()),
+            (None, Some(changed)) => changed.clone(),
+            (None, None) => std::env::var_os(key),
+        }
+    }
 }
 
 /// Searches as execvp(3): a name with a slash is a path, from the working directory's path on; others go through PATH.
@@ -180,7 +209,7 @@ mod tests {
         wanted.environment.insert("PATH".into(), Some("/bin".into()));
         wanted.environment.insert("HOME".into(), None);
         let resolved = resolve(&wanted, None, &[("ADIEU_NAME".into(), "x".into())]).expect("found");
-        let has = |text: &str| resolved.environment.iter().any(|entry| entry.as_bytes().starts_with(text.as_bytes()));
+        let has = |text: &str| resolved.environment.iter().any(|entry| entry.to_bytes().starts_with(text.as_bytes()));
         assert!(has("ADIEU_NAME=x") && has("PATH=/bin") && !has("HOME="));
     }
 }

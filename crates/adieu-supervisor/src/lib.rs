@@ -9,9 +9,11 @@ mod carry;
 pub mod client;
 mod compare;
 mod control;
+mod deaths;
 mod drain;
 mod events;
 mod groups;
+mod hold;
 mod hooks;
 mod http;
 mod keeper;
@@ -29,6 +31,7 @@ mod place;
 mod probe;
 mod ready;
 mod relay;
+mod rest;
 mod running;
 mod status;
 mod supervisor;
@@ -88,7 +91,11 @@ pub fn run(options: Options) -> Result<i32, RunError> {
     supervisor.inherited = inherited;
     let code = supervisor.run();
     let (terminal, last_end) = (supervisor.terminal.take(), supervisor.last_end);
-    drop(supervisor);
+    // The name is free again before anybody hears of our end.
+    drop(supervisor.place.take());
+    // This process ends now: the kernel closes and frees the rest at once, whoever waits for the end should not wait for us
+    // to do it one by one.
+    std::mem::forget(supervisor);
     if let Some(terminal) = terminal {
         terminal.take_back();
         // A shell tells Ctrl-C from an exit code by the wait status: give it the one the program had.

@@ -1,5 +1,5 @@
-//! Where instances are found: a socket and a lock for each name in a runtime directory, or an abstract socket where no
-//! directory can be written (a read-only container).
+//! Where instances are found: a socket for each name in a runtime directory, or an abstract socket where no directory can be
+//! written (a read-only container).
 
 use std::fs::{self, File};
 use std::io;
@@ -9,6 +9,7 @@ use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
 use adieu_linux::process::own_user;
+use adieu_linux::sockets::is_served;
 
 /// A name or a place that cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -31,19 +32,18 @@ pub enum PlaceError {
     NoSocket(io::Error),
 }
 
-/// The control socket of this instance. Its files go with it.
+/// The control socket of this instance. Its file goes with it.
 #[derive(Debug)]
 pub(crate) struct Place {
     pub(crate) name: String,
     pub(crate) listener: UnixListener,
-    files: Option<(PathBuf, PathBuf, File)>,
+    file: Option<PathBuf>,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some((socket, lock, _)) = &self.files {
-            drop(fs::remove_file(socket));
-            drop(fs::remove_file(lock));
+        if let Some(file) = &self.file {
+            drop(fs::remove_file(file));
         }
     }
 }
@@ -105,7 +105,7 @@ impl Place {
         match abstract_name(name, own_user()).and_then(|address| UnixListener::bind_addr(&address)) {
             Ok(listener) => {
                 listener.set_nonblocking(true).map_err(PlaceError::NoSocket)?;
-                Ok(Some(Self { name: name.to_owned(), listener, files: None }))
+                Ok(Some(Self { name: name.to_owned(), listener, file: None }))
             }
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => Ok(None),
             Err(error) => Err(PlaceError::NoSocket(error)),
@@ -113,23 +113,33 @@ impl Place {
     }
 
     fn take_in(directory: &Path, name: &str) -> io::Result<Option<Self>> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        let (socket, lock) = (directory.join(format!("{name}.sock")), directory.join(format!("{name}.lock")));
-        let file = File::options().create(true).truncate(false).write(true).open(&lock)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Ok(None),
-            Err(fs::TryLockError::Error(error)) => return Err(error),
-        }
-        // The lock is ours, so whoever left a socket here is gone.
-        match fs::remove_file(&socket) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let listener = UnixListener::bind(&socket)?;
+        let socket = directory.join(format!("{name}.sock"));
+        // One at a time: where nobody listens on a socket, nobody is about to either, and it may be replaced. A file for each
+        // name would cost more than the socket itself.
+        let turn = File::open(directory).or_else(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+                File::open(directory)
+            }
+            _ => Err(error),
+        })?;
+        turn.lock()?;
+        let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
+        let bound = match UnixListener::bind(&socket) {
+            Err(error) if in_use(&error) && !is_served(&socket)? => {
+                // Left by one that was killed.
+                fs::remove_file(&socket)?;
+                UnixListener::bind(&socket)
+            }
+            bound => bound,
+        };
+        let listener = match bound {
+            Err(error) if in_use(&error) => return Ok(None),
+            bound => bound?,
+        };
         listener.set_nonblocking(true)?;
         fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
-        Ok(Some(Self { name: name.to_owned(), listener, files: Some((socket, lock, file)) }))
+        Ok(Some(Self { name: name.to_owned(), listener, file: Some(socket) }))
     }
 }
 
@@ -212,6 +222,8 @@ pub fn names() -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd;
+
     use super::*;
 
     #[test]
@@ -230,6 +242,41 @@ mod tests {
         drop(first);
         // A stale socket, as a killed instance leaves it.
         drop(UnixListener::bind(directory.path().join("x.sock")).expect("bind"));
+        let second = Place::take_in(directory.path(), "x").expect("io").expect("free");
+        assert!(UnixStream::connect(directory.path().join("x.sock")).is_ok(), "it is the second one's");
+        drop(second);
+        assert_eq!(fs::read_dir(directory.path()).expect("it is there").count(), 0, "nothing is left");
+    }
+
+    #[test]
+    fn a_name_stays_taken_however_many_wait_to_be_let_in() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        let path = directory.path().join("x.sock");
+        // Nobody accepts, and the queue holds one: as an instance that is stopped or busy.
+        let listener = UnixListener::bind(&path).expect("bind");
+        adieu_linux::sockets::listen(listener.as_fd(), 0).expect("a shorter queue");
+        let waits = UnixStream::connect(&path).expect("room for one");
+        assert!(Place::take_in(directory.path(), "x").expect("io").is_none());
+        assert!(path.exists());
+        drop((waits, listener));
         assert!(Place::take_in(directory.path(), "x").expect("io").is_some());
+    }
+
+    #[test]
+    fn of_many_at_once_one_gets_a_stale_name() {
+        let directory = tempfile::tempdir().expect("tempdir");
+        for _ in 0..50 {
+            drop(UnixListener::bind(directory.path().join("x.sock")).expect("bind"));
+            let barrier = std::sync::Barrier::new(4);
+            let take = || {
+                barrier.wait();
+                Place::take_in(directory.path(), "x").expect("io")
+            };
+            let places: Vec<_> = std::thread::scope(|scope| {
+                let threads: Vec<_> = (0..4).map(|_| scope.spawn(take)).collect();
+                threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+            });
+            assert_eq!(places.iter().flatten().count(), 1);
+        }
     }
 }

@@ -11,11 +11,13 @@ use adieu_core::outcome::Outcome;
 use adieu_core::signal::Signal;
 use adieu_core::switch::Generation;
 use adieu_linux::pidfd::Pidfd;
-use adieu_linux::process;
 use adieu_linux::seccomp::{Call, Listener};
+use adieu_linux::{process, wait};
 
 use crate::launch::Spec;
 use crate::relay::{Relay, Tail};
+
+pub(crate) const ESRCH: i32 = 3;
 
 /// Who is the parent of the main process and of the generation's orphans.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +26,28 @@ pub(crate) enum Root {
     Keeper(i32),
     /// The supervisor itself.
     Direct,
+}
+
+/// How signals reach the main process.
+#[derive(Debug)]
+pub(crate) enum Reach {
+    /// Its pid is not known yet.
+    NotYet,
+    /// By its descriptor.
+    Pidfd(Pidfd),
+    /// It is a child of ours and not reaped: until then nobody else has its pid, and no descriptor is needed.
+    Child,
+    /// It was a child of ours.
+    Reaped,
+}
+
+impl Reach {
+    /// The main process was reaped by us.
+    pub(crate) fn reaped(&mut self) {
+        if matches!(self, Self::Child) {
+            *self = Self::Reaped;
+        }
+    }
 }
 
 /// A `listen` that waits for its generation to be ready, because it would take the serving one's traffic at once.
@@ -43,7 +67,9 @@ pub(crate) struct Running {
     pub(crate) channel: Option<OwnedFd>,
     /// Main process; 0 until its pid is known.
     pub(crate) main: i32,
-    pub(crate) pidfd: Option<Pidfd>,
+    pub(crate) reach: Reach,
+    /// It is a child of ours and nobody takes the news of its stops: asking the kernel for them is quicker than `/proc`.
+    pub(crate) keeps_stops: bool,
     pub(crate) outcome: Option<Outcome>,
     pub(crate) started: Timestamp,
     pub(crate) listener: Option<Listener>,
@@ -81,20 +107,30 @@ impl Running {
 
     /// Sends `signal` to the main process; a stopped one is continued, or it would never see it.
     pub(crate) fn signal_main(&self, signal: Signal) -> std::io::Result<()> {
-        let Some(main) = &self.pidfd else {
+        let send = |signal| match &self.reach {
+            Reach::Pidfd(main) => main.send(signal),
+            Reach::Child => process::signal_child(self.main, signal),
+            Reach::Reaped | Reach::NotYet => Err(std::io::Error::from_raw_os_error(ESRCH)),
+        };
+        if matches!(self.reach, Reach::NotYet) {
             if self.outcome.is_none() {
                 self.early.borrow_mut().push(signal);
             }
             return Ok(());
-        };
-        main.send(signal)?;
-        if process::stat(self.main).is_ok_and(|stat| stat.state == 'T')
-            && signal != Signal::STOP
-            && signal != Signal::TSTP
-        {
-            main.send(Signal::CONT)?;
+        }
+        send(signal)?;
+        if ![Signal::STOP, Signal::TSTP, Signal::KILL].contains(&signal) && self.is_stopped() {
+            send(Signal::CONT)?;
         }
         Ok(())
+    }
+
+    fn is_stopped(&self) -> bool {
+        if self.keeps_stops {
+            wait::is_stopped(self.main)
+        } else {
+            process::stat(self.main).is_ok_and(|stat| stat.state == 'T')
+        }
     }
 
     /// Sends what came before its pid was known.

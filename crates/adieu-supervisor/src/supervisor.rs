@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
+use adieu_core::Timestamp;
 use adieu_core::outcome::{Cause, Outcome};
 use adieu_core::signal::Signal;
 use adieu_core::switch::{self, Action, Event, Generation, Phase, Switch};
 use adieu_core::timeline::{Timeline, What};
-use adieu_core::{Timestamp, duration};
 use adieu_linux::signals::SignalFd;
 use adieu_linux::{clock, process};
 
@@ -85,6 +85,7 @@ pub(crate) struct Supervisor {
     /// We had no children at all when we last reaped, and have started none since.
     pub(crate) childless: bool,
     pub(crate) next_look: Timestamp,
+    pub(crate) rest_at: Option<Timestamp>,
     /// While nobody serves: how long clients wait for it.
     pub(crate) unserved_until: Option<Timestamp>,
 }
@@ -153,6 +154,7 @@ impl Supervisor {
             exit: None,
             childless: false,
             next_look: now,
+            rest_at: None,
             unserved_until: None,
             options,
         }
@@ -184,6 +186,7 @@ impl Supervisor {
             self.keep_time();
             self.bound_the_wait();
             self.let_clients_go();
+            self.rest();
         }
     }
 
@@ -253,26 +256,6 @@ impl Supervisor {
         self.answer_failed(true);
     }
 
-    /// Clients wait in a held queue, but not for ever: refused, they can go elsewhere.
-    fn bound_the_wait(&mut self) {
-        let served = self.switch.statuses().any(|status| status.ready && status.phase != Phase::Ending);
-        if served || self.exit.is_some() {
-            self.unserved_until = None;
-            return;
-        }
-        let now = clock::now();
-        // A newcomer may take as long as that, and then the command before it.
-        let until = *self.unserved_until.get_or_insert(now + self.options.ready_timeout * 2);
-        if now >= until && self.groups.of(crate::groups::HELD).next().is_some() {
-            self.note(format!(
-                "nobody has served for {}: new connections are refused until a generation listens again",
-                duration::format(self.options.ready_timeout * 2)
-            ));
-            self.close_held();
-            self.answer_failed(false);
-        }
-    }
-
     fn ask_main(&mut self, generation: Generation) {
         self.end_owed_watch(generation);
         let signal = self.stop_signal;
@@ -314,6 +297,7 @@ impl Supervisor {
             lot.program_ended(outcome);
         }
         let Some(running) = self.running.remove(&generation) else { return };
+        self.rest_soon();
         let cause =
             if outcome == Outcome::Signaled(Signal::KILL) && running.was_oom_killed() { Cause::Oom } else { cause };
         if let Outcome::Signaled(signal) = outcome {

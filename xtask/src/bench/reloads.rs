@@ -184,10 +184,9 @@ impl Way {
 
 fn row(name: &str, report: &Value) -> Vec<String> {
     let restarts = report["restarts"].as_array().cloned().unwrap_or_default();
-    let tallies = |restart: &Value| [restart["fresh"].clone(), restart["reused"].clone()];
-    let sum = |wanted: fn(&str) -> bool| -> u64 {
-        let counts = restarts.iter().flat_map(tallies).filter_map(|tally| tally.as_object().cloned());
-        counts.flatten().filter(|(class, _)| wanted(class)).filter_map(|(_, count)| count.as_u64()).sum()
+    let sum = |key: &str| -> u64 {
+        let counts = restarts.iter().flat_map(|restart| [&restart["fresh"][key], &restart["reused"][key]]);
+        counts.filter_map(Value::as_u64).sum()
     };
     let number = restarts.len().max(1) as f64;
     let median = |key: &str| {
@@ -195,13 +194,12 @@ fn row(name: &str, report: &Value) -> Vec<String> {
         values.sort_unstable_by(f64::total_cmp);
         values.get(values.len() / 2).copied().unwrap_or(0.0)
     };
-    let calm = |key: &str| report["calm"][key].as_f64().unwrap_or(0.0);
-    let lost = sum(|class| class != "ok" && class != "race");
+    let calm = |key: &str| report["calm"]["latency"][key].as_f64().unwrap_or(0.0);
     vec![
         name.to_owned(),
-        sum(|_| true).to_string(),
-        format!("{:.2}", lost as f64 / number),
-        format!("{:.2}", sum(|class| class == "race") as f64 / number),
+        sum("requests").to_string(),
+        format!("{:.2}", sum("lost") as f64 / number),
+        format!("{:.2}", sum("race") as f64 / number),
         format!("{:.0}", median("longest_gap_ms")),
         format!("{:.0}", calm("longest_gap_ms")),
         format!("{:.2}", median("p99_ms") / calm("p99_ms").max(0.001)),

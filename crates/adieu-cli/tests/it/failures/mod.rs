@@ -6,7 +6,9 @@ mod command;
 mod crashes;
 mod crowd;
 mod draining;
+mod flat;
 mod meetings;
+mod messages;
 mod newcomer;
 mod settling;
 mod steps;
@@ -52,7 +54,7 @@ impl Service {
         self
     }
 
-    /// As [`Self::start_in`], without waiting for anything.
+    /// As [`Self::start_in`], without waiting for the program.
     fn begin_in(environment: &[&str], options: &[&str]) -> Self {
         let (scene, port) = (Scene::new(), Port::claim());
         let at = format!("PORT={}", port.number());
@@ -62,8 +64,9 @@ impl Service {
         let program = server();
         let program: &[&str] = if options.contains(&"--") { &[] } else { &["--", PYTHON, &program] };
         let words = [&front[..], &usual, options, program].concat();
-        let init = scene.start("adieu", &words);
-        Self { init, port, scene }
+        let service = Self { init: scene.start("adieu", &words), port, scene };
+        until("it can be asked", || service.command(&["status", "s"]).output().is_ok_and(|told| told.status.success()));
+        service
     }
 
     fn get(&self, path: &str) -> std::io::Result<String> {

@@ -8,7 +8,7 @@ mod killing;
 mod pid1;
 mod restarts;
 mod signals;
-mod terminal;
+pub(crate) mod terminal;
 mod transcripts;
 
 use std::fs;

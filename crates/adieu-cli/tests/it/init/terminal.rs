@@ -13,13 +13,13 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use super::{ADIEU, MODES, PYTHON, Scene, program, until};
 use crate::harness::{PATIENCE, descendants};
 
-const INTERRUPT: &str = "\x03";
+pub(crate) const INTERRUPT: &str = "\x03";
 const QUIT: &str = "\x1c";
 const SUSPEND: &str = "\x1a";
 const END: &str = "\x04";
 
 /// An interactive bash on a terminal of its own.
-struct Terminal {
+pub(crate) struct Terminal {
     bash: Child,
     keyboard: File,
     screen: Arc<Mutex<String>>,
@@ -28,7 +28,7 @@ struct Terminal {
 }
 
 impl Terminal {
-    fn open(scene: &Scene) -> Self {
+    pub(crate) fn open(scene: &Scene) -> Self {
         let master =
             openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("there are terminals");
         grantpt(&master).expect("a fresh terminal is ours");
@@ -57,16 +57,16 @@ impl Terminal {
         terminal
     }
 
-    fn type_(&mut self, keys: &str) {
+    pub(crate) fn type_(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).expect("the terminal is open");
     }
 
-    fn screen(&self) -> String {
+    pub(crate) fn screen(&self) -> String {
         self.screen.lock().expect("nobody panics with it").clone()
     }
 
     /// Waits until the screen shows this, after what was seen before; returns what came until then.
-    fn see(&mut self, text: &str) -> String {
+    pub(crate) fn see(&mut self, text: &str) -> String {
         let began = std::time::Instant::now();
         loop {
             let screen = self.screen();
@@ -81,14 +81,14 @@ impl Terminal {
     }
 
     /// Enters a command line that runs until something is typed.
-    fn enter(&mut self, line: &str) {
+    pub(crate) fn enter(&mut self, line: &str) {
         self.type_(&format!("{line}\n"));
         // As the terminal echoes it.
         self.see(&format!("{line}\r\n"));
     }
 
     /// The exit status that bash saw.
-    fn status(&mut self) -> i32 {
+    pub(crate) fn status(&mut self) -> i32 {
         self.enter("echo status''=$?=");
         self.see("status=");
         self.see("=").parse().expect("a number")
