@@ -98,17 +98,19 @@ impl Watch {
     pub fn take(&self) -> Vec<OsString> {
         let mut found = Vec::new();
         let mut buffer = [0u8; 4096];
-        while let Ok(got @ 1..) =
+        loop {
+            let (into, length) = (buffer.as_mut_ptr().cast(), buffer.len());
             // SAFETY: `buffer` has that many writable bytes.
-            cvt_long(unsafe { libc::read(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) } as i64)
-        {
+            let got = cvt_long(unsafe { libc::read(self.0.as_raw_fd(), into, length) } as i64).unwrap_or(0);
+            if got == 0 {
+                return found;
+            }
             let mut rest = buffer.get(..usize::try_from(got).unwrap_or(0)).unwrap_or_default();
             while let Some((name, after)) = parse_event(rest) {
                 found.push(name);
                 rest = after;
             }
         }
-        found
     }
 }
 

@@ -165,9 +165,9 @@ impl Supervisor {
             .chain(self.looks.next())
             .chain(unserved)
             .chain(look)
-            .chain(self.next_rest())
             .chain(self.next_comparison())
             .chain(self.next_path_look())
+            .chain(self.next_rest())
             .min();
         // Rounded up to a millisecond: waking just before the moment would only turn the loop.
         next.map(|at| if at <= now { Duration::ZERO } else { (at - now).max(Duration::from_micros(200)) })

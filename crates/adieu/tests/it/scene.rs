@@ -118,18 +118,6 @@ impl Service {
         }
     }
 
-    /// What comes after this prefix in the next line that has it.
-    pub(crate) fn hears_after(&mut self, prefix: &str) -> String {
-        let by = Instant::now() + PATIENCE;
-        loop {
-            if let Some(rest) = self.said.iter().find_map(|said| said.strip_prefix(prefix)) {
-                return rest.to_owned();
-            }
-            let said = self.lines.recv_timeout(by.saturating_duration_since(Instant::now()));
-            self.said.push(said.unwrap_or_else(|error| panic!("nothing after {prefix:?}: {error}")));
-        }
-    }
-
     pub(crate) fn close_stdin(&mut self) {
         drop(self.child.stdin.take());
     }

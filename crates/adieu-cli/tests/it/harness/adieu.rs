@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
 
 use adieu_core::wire::Status;
-use rustix::process::{Pid, Signal};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::{Port, Process, Server, wait_until_it_answers};
@@ -104,11 +104,6 @@ impl Adieu {
 
     pub(crate) fn place(&self) -> &Place {
         &self.place
-    }
-
-    /// Of the supervisor (or of what stands before it).
-    pub(crate) fn pid(&self) -> Pid {
-        self.process.pid()
     }
 
     /// Everything that the supervisor and its program have written.

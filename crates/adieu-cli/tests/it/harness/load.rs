@@ -89,11 +89,6 @@ impl Ends {
         assert!(fine, "{self:#?}\n--- timeline ---\n{}", adieu.timeline());
     }
 
-    /// How many were refused, reset or cut off.
-    pub(crate) fn lost(&self) -> usize {
-        self.lost.values().sum()
-    }
-
     /// Whether a client found nobody.
     pub(crate) fn refused(&self) -> bool {
         self.lost.keys().any(|words| words.contains("refused"))
@@ -158,13 +153,11 @@ fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
     Ok(BufReader::new(connection))
 }
 
-/// One request and its answer. Returns the connection beside the body if both sides keep it; on an error, how many bytes
-/// of the answer had come.
-fn ask(
-    mut connection: BufReader<TcpStream>,
-    path: &str,
-    keeps: bool,
-) -> Result<(String, Option<BufReader<TcpStream>>), (usize, io::Error)> {
+/// The body, and the connection if both sides keep it.
+type Answer = (String, Option<BufReader<TcpStream>>);
+
+/// One request and its answer; on an error, how many bytes of the answer had come.
+fn ask(mut connection: BufReader<TcpStream>, path: &str, keeps: bool) -> Result<Answer, (usize, io::Error)> {
     let word = if keeps { "keep-alive" } else { "close" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: {word}\r\n\r\n");
     connection.get_mut().write_all(request.as_bytes()).map_err(|error| (0, error))?;
