@@ -127,9 +127,11 @@ impl Place {
         let in_use = |error: &io::Error| error.kind() == io::ErrorKind::AddrInUse;
         let bound = match UnixListener::bind(&socket) {
             Err(error) if in_use(&error) && !is_served(&socket)? => {
-                // Left by one that was killed.
-                fs::remove_file(&socket)?;
-                UnixListener::bind(&socket)
+                // Left by one that was killed, or that has just ended and taken it away itself.
+                match fs::remove_file(&socket) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    Ok(()) | Err(_) => UnixListener::bind(&socket),
+                }
             }
             bound => bound,
         };

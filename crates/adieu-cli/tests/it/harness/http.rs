@@ -16,7 +16,9 @@ pub(crate) fn get(port: u16, path: &str) -> io::Result<String> {
 pub(crate) fn get_at(address: SocketAddr, path: &str) -> io::Result<String> {
     let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     connection.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(connection, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")?;
+    // In one piece, as clients send it.
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+    connection.write_all(request.as_bytes())?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
     let (head, body) = answer.split_once("\r\n\r\n").ok_or_else(|| io::Error::other(format!("cut off: {answer:?}")))?;

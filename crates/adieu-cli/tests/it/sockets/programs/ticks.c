@@ -49,8 +49,15 @@ int main(int argc, char **argv) {
   for (;;) {
     int connection = accept(listener, NULL, NULL);
     if (connection < 0) continue;
-    char request[4096];
-    if (read(connection, request, sizeof request) > 0)
+    char request[4096] = {0};
+    size_t length = 0;
+    ssize_t more = 1;
+    /* The whole request, in however many pieces: closing with some of it unread resets the connection. */
+    while (!strstr(request, "\r\n\r\n") && length < sizeof request - 1 && more > 0) {
+      more = read(connection, request + length, sizeof request - 1 - length);
+      if (more > 0) length += more;
+    }
+    if (length > 0)
       dprintf(connection, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nticks");
     close(connection);
   }
