@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::time::{ClockId, clock_gettime};
@@ -103,6 +104,8 @@ fn stop_once(init: &mut Init, directory: &str) -> Outcome {
     if output.read_line(&mut line)? == 0 {
         return Err(Failure(format!("{}: the program under it did not start", init.name)));
     }
+    // Idle is what it is when its start is over, and what only that needed is let go.
+    std::thread::sleep(Duration::from_millis(200));
     let (pss, private) = memory(child.id())?;
     let asked = now()?;
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM)?;
