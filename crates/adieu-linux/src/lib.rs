@@ -11,6 +11,7 @@ pub mod fdpass;
 pub mod memory;
 pub mod pidfd;
 pub mod poll;
+pub mod proc;
 pub mod process;
 pub mod reuseport;
 pub mod seccomp;
