@@ -1,9 +1,11 @@
 //! The `adieu` command: argument parsing and printing only.
 
 mod ask;
+mod doctor;
 mod drill;
 mod render;
 mod run;
+mod stop;
 
 use std::process::ExitCode;
 
@@ -31,8 +33,10 @@ enum Verb {
     Reload(ask::ReloadArgs),
     /// Show what runs
     Status(ask::StatusArgs),
-    /// Stop an instance gracefully and wait until it is gone
-    Stop(ask::StopArgs),
+    /// Stop an instance or any process gracefully, wait until it is gone, and say why if it does not go
+    Stop(stop::StopArgs),
+    /// Say whether a process will end when it is asked to, and if not, why
+    Doctor(Box<doctor::DoctorArgs>),
     /// Send a signal to the main process of an instance
     Send(ask::SendArgs),
     /// Show what happened in an instance
@@ -60,7 +64,8 @@ fn main() -> ExitCode {
         Verb::Run(arguments) => run::run(*arguments),
         Verb::Reload(arguments) => ask::reload(arguments),
         Verb::Status(arguments) => ask::status(&arguments),
-        Verb::Stop(arguments) => ask::stop(&arguments),
+        Verb::Stop(arguments) => stop::stop(&arguments),
+        Verb::Doctor(arguments) => doctor::doctor(&arguments),
         Verb::Send(arguments) => ask::send(&arguments),
         Verb::Timeline(arguments) => ask::timeline(&arguments),
         Verb::Drill(arguments) => drill::drill(arguments),

@@ -7,5 +7,7 @@
 pub mod facts;
 pub mod judge;
 pub mod runtime;
+pub mod select;
+pub mod stop;
 pub mod supervisors;
 pub mod target;

@@ -1,18 +1,18 @@
 //! Reads everything at once. The pidfd is asked at the end whether the process is still the one that was meant.
 
 use std::path::Path;
-use std::thread::sleep;
 use std::time::Duration;
 
 use adieu_linux::proc::{Unread, cgroup, executable, fds, stat, status, words};
-use adieu_linux::{clock, process};
+use adieu_linux::process;
 
 use super::{Facts, Relative, Unreadable, net, relatives, threads};
 use crate::runtime;
 use crate::supervisors;
 use crate::target::{NoTarget, Target};
 
-/// Reads all of a process; takes `watch` longer than the reading itself, to see which threads move.
+/// Reads all of a process; takes `watch` longer than the reading itself, to see which threads
+/// move; with none, all are taken to.
 ///
 /// # Errors
 /// [`NoTarget::Gone`] when it is reaped in the middle; then nothing that was read can be believed.
@@ -20,7 +20,6 @@ pub fn collect(target: &Target, watch: Duration) -> Result<Facts, NoTarget> {
     let pid = target.pid();
     let mut facts = glance_at(pid)?;
     facts.permitted = target.may_signal();
-    let began = clock::now();
     facts.threads = threads::read(pid, &mut facts.unreadable);
     if facts.kernel_thread {
         return sure(target, facts);
@@ -35,9 +34,10 @@ pub fn collect(target: &Target, watch: Duration) -> Result<Facts, NoTarget> {
     let frozen = cgroup::frozen(pid);
     facts.frozen = keep(&mut facts.unreadable, "cgroup", frozen).flatten();
     facts.supervision = supervisors::find(&facts);
-    sleep(watch.saturating_sub(clock::now() - began));
-    facts.watched_ms = u64::try_from((clock::now() - began).as_millis()).unwrap_or(u64::MAX);
-    threads::look_again(pid, &mut facts.threads, clock::now() - began);
+    if !watch.is_zero() {
+        threads::look_again(pid, &mut facts.threads, watch);
+        facts.watched_ms = u64::try_from(watch.as_millis()).unwrap_or(u64::MAX);
+    }
     // What may have changed while we watched.
     if let Ok(now) = glance_at(pid) {
         facts.state = now.state;

@@ -43,6 +43,7 @@ fn masks_of(pid: i32, id: i32) -> Option<Thread> {
         state: status.state,
         blocked: status.blocked,
         pending: status.pending,
+        moved: true,
         ..Thread::default()
     })
 }
@@ -75,15 +76,13 @@ fn work(pid: i32, id: i32) -> Option<(u64, u64)> {
     Some((switches, ticks))
 }
 
-/// Watches for a moment which threads run. Call it `after` the first look.
-pub(super) fn look_again(pid: i32, threads: &mut [Thread], after: Duration) {
+/// Watches for a while which threads run.
+pub(super) fn look_again(pid: i32, threads: &mut [Thread], window: Duration) {
     let before: Vec<_> = threads.iter().map(|thread| work(pid, thread.id)).collect();
-    let window = after.clamp(Duration::from_millis(60), Duration::from_millis(300));
     std::thread::sleep(window);
     let window_ticks = window.as_millis() as u64 * stat::ticks_per_second() / 1000;
     for (thread, before) in threads.iter_mut().zip(before) {
         let (Some(before), Some(after)) = (before, work(pid, thread.id)) else {
-            thread.moved = true;
             continue;
         };
         thread.moved = before != after;

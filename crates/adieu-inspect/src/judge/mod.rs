@@ -16,6 +16,7 @@ use std::time::Duration;
 use adieu_core::signal::{DefaultAction, Signal};
 use serde::Serialize;
 
+pub(crate) use self::handling::doing;
 use crate::facts::{Facts, bit};
 
 /// Why a process does not end, or what happens when it does.
