@@ -140,8 +140,9 @@ pub(super) fn what_it_does(facts: &Facts, question: &Question) -> Option<Finding
     };
     let (cause, sentence) = match disposition(facts, signal) {
         _ if !signal.is_catchable() => (Cause::EndsAtOnce, format!("{signal} cannot be handled")),
-        // A rule of its own speaks of these.
+        // Rules of their own speak of these.
         Disposition::Ignored => return None,
+        Disposition::Default if facts.is_init() && !handles(facts, signal) && ends_by_default(signal) => return None,
         Disposition::Caught => {
             let ends =
                 known.is_none_or(|(_, (effect, _))| !matches!(effect, Effect::Reload | Effect::Dump | Effect::Nothing));

@@ -18,8 +18,13 @@ fn built() -> PathBuf {
 
 /// Makes `product` from the files in `folder` unless it is newer than all of them.
 fn make(product: &str, folder: &str, recipe: impl FnOnce(&Path, &Path)) -> PathBuf {
+    make_from(&sources().join(folder), product, recipe)
+}
+
+/// As [`make`], for a folder anywhere.
+pub(crate) fn make_from(from: &Path, product: &str, recipe: impl FnOnce(&Path, &Path)) -> PathBuf {
     let _one_builder = lock::wait(&format!("build-{}", product.replace('/', "-")));
-    let (from, to) = (sources().join(folder), built().join(product));
+    let (from, to) = (from.to_path_buf(), built().join(product));
     let made = fs::metadata(&to).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     if newest(&from) > made {
         recipe(&from, &to);
