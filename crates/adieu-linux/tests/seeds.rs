@@ -17,7 +17,7 @@ const PARSERS: [(&str, Parser); 12] = [
     ("cmdline", |bytes| !words::parse_cmdline(bytes).is_empty()),
     ("comm", |bytes| !words::parse_comm(bytes).is_empty()),
     ("fdinfo", |bytes| fds::parse_info(bytes).is_some()),
-    ("frame", |bytes| frame::find(bytes).is_some()),
+    ("frame", |bytes| frame::find(bytes, 0x4000).is_some()),
     ("link", |bytes| !matches!(fds::parse_link(OsStr::from_bytes(bytes)), fds::Target::Path(_))),
     ("mounts", |bytes| !mounts::parse(bytes).is_empty()),
     ("stack", |bytes| !words::parse_stack(bytes).is_empty()),

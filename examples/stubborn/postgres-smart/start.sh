@@ -3,9 +3,9 @@ bin=$(echo /usr/lib/postgresql/*/bin)
 chmod 755 .
 mkdir data sockets
 chown 65534:65534 data sockets
-as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/nonexistent "$@"; }
+as_nobody() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
 as_nobody "$bin/initdb" -D data -U adieu -A trust -N > initdb.log
-as_nobody "$bin/postgres" -D data -p "$PORT" -h 127.0.0.1 -k "$PWD/sockets" > postgres.log 2>&1 &
+setpriv --reuid 65534 --regid 65534 --clear-groups "$bin/postgres" -D data -p "$PORT" -h 127.0.0.1 -k "$PWD/sockets" > postgres.log 2>&1 &
 server=$!
 until as_nobody "$bin/psql" -h 127.0.0.1 -p "$PORT" -U adieu -d postgres -c 'select 1' > psql.log 2>&1; do
     kill -0 "$server" || exit 1

@@ -102,7 +102,7 @@ pub struct Thread {
     pub handler: Option<Handler>,
     /// Whether it has run at all between two looks.
     pub moved: bool,
-    /// Whether it has used the processor nearly all of that time.
+    /// Whether it has computed all of that time and waited for nothing.
     pub busy: bool,
 }
 
@@ -120,10 +120,12 @@ pub struct Call {
 /// A handler that has begun and not returned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Handler {
-    /// For this signal.
-    pub signal: Signal,
-    /// Sent by this process, as the receiver saw it.
-    pub sender: i32,
+    /// For this signal, where that can be told.
+    pub signal: Option<Signal>,
+    /// The signals that are blocked for its sake; bit n-1 stands for signal n.
+    pub blocks: u64,
+    /// Sent by this process, as the receiver saw it, where that can be told.
+    pub sender: Option<i32>,
 }
 
 /// Another process that matters for this one.
@@ -184,6 +186,14 @@ pub struct Unreadable {
 #[must_use]
 pub fn bit(signal: Signal) -> u64 {
     1u64.checked_shl(signal.number().unsigned_abs().saturating_sub(1)).unwrap_or(0)
+}
+
+impl Handler {
+    /// Whether it may be the handler of this signal.
+    #[must_use]
+    pub fn may_be_for(&self, signal: Signal) -> bool {
+        self.signal.map_or(self.blocks & bit(signal) != 0, |own| own == signal)
+    }
 }
 
 impl Facts {

@@ -61,37 +61,58 @@ fn details(pid: i32, thread: &mut Thread) -> bool {
         Ok(syscall::Call::Running) => return false,
         Err(error) => return error == Unread::Denied,
     };
-    if thread.id == pid || thread.blocked != 0 {
-        let frame = frame::read(pid, stack).ok().flatten();
-        thread.handler =
-            frame.and_then(|frame| Some(Handler { signal: Signal::from_number(frame.signal)?, sender: frame.sender }));
+    if thread.blocked != 0
+        && let Ok(Some(frame)) = frame::read(pid, stack, thread.blocked)
+    {
+        let (told, sender) = frame.sender.unzip();
+        // Without that, of the signals that it blocks the one that was sent: mostly there is no other.
+        let signal =
+            told.or_else(|| (frame.blocks.count_ones() == 1).then(|| frame.blocks.trailing_zeros() as i32 + 1));
+        thread.handler = Some(Handler { signal: signal.and_then(Signal::from_number), blocks: frame.blocks, sender });
     }
     false
 }
 
 /// What a thread had done by a moment.
-fn work(pid: i32, id: i32) -> Option<(u64, u64)> {
-    let switches = status::of_thread(pid, id).ok()?.switches;
-    let ticks = stat::parse(&proc::bytes(pid, &format!("task/{id}/stat")).ok()?)?.cpu_ticks;
-    Some((switches, ticks))
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Work {
+    state: char,
+    /// How often it has left the processor, of its own will or at all.
+    waits: u64,
+    switches: u64,
+    user: u64,
+    system: u64,
+}
+
+impl Work {
+    fn of(pid: i32, id: i32) -> Option<Self> {
+        let status = status::of_thread(pid, id).ok()?;
+        let stat = stat::parse(&proc::bytes(pid, &format!("task/{id}/stat")).ok()?)?;
+        Some(Self {
+            state: status.state,
+            waits: status.waits,
+            switches: status.switches,
+            user: stat.user_ticks,
+            system: stat.system_ticks,
+        })
+    }
+
+    /// Whether it has computed all the time since `before`: always able to run, never in the kernel for long. Not measured by
+    /// how much it got of the processor, which depends on who else wants it.
+    fn computes_since(&self, before: &Self) -> bool {
+        let always_runs = self.state == 'R' && before.state == 'R' && self.waits == before.waits;
+        always_runs && self.user > before.user && self.system == before.system
+    }
 }
 
 /// Watches for a while which threads run.
 pub(super) fn look_again(pid: i32, threads: &mut [Thread], window: Duration) {
-    let before: Vec<_> = threads.iter().map(|thread| work(pid, thread.id)).collect();
+    let before: Vec<_> = threads.iter().map(|thread| Work::of(pid, thread.id)).collect();
     std::thread::sleep(window);
-    let window_ticks = window.as_millis() as u64 * stat::ticks_per_second() / 1000;
     for (thread, before) in threads.iter_mut().zip(before) {
-        let (Some(before), Some(after)) = (before, work(pid, thread.id)) else {
-            continue;
-        };
-        thread.moved = before != after;
-        // A busy machine gives it less than all of the time.
-        let used = after.1.saturating_sub(before.1);
-        thread.busy = used > 0 && used * 4 >= window_ticks && syscall_is_running(pid, thread.id);
+        if let (Some(before), Some(after)) = (before, Work::of(pid, thread.id)) {
+            thread.moved = before != after;
+            thread.busy = after.computes_since(&before);
+        }
     }
-}
-
-fn syscall_is_running(pid: i32, id: i32) -> bool {
-    matches!(syscall::read(pid, id), Ok(syscall::Call::Running) | Err(_))
 }

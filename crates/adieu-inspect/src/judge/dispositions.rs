@@ -81,7 +81,8 @@ fn origin(facts: &Facts, signal: Signal) -> (String, String) {
 pub(super) fn blocked(facts: &Facts, question: &Question) -> Option<Finding> {
     let (signal, bit) = (question.signal, bit(question.signal));
     let reads = facts.read_from_descriptor & bit != 0;
-    let in_handler = facts.threads.iter().any(|thread| thread.handler.is_some_and(|handler| handler.signal == signal));
+    let in_handler =
+        facts.threads.iter().any(|thread| thread.handler.is_some_and(|handler| handler.may_be_for(signal)));
     let blocked = facts.blocked_everywhere() & bit != 0 && signal.is_catchable();
     if !blocked || reads || in_handler || disposition(facts, signal) == Disposition::Ignored {
         return None;

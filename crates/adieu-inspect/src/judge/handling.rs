@@ -11,12 +11,12 @@ const LOOPS: &[&str] = &["epoll_wait", "epoll_pwait", "io_uring_enter", "poll", 
 
 pub(super) fn handler_stuck(facts: &Facts, question: &Question) -> Option<Finding> {
     let in_it = |thread: &&Thread| {
-        thread.handler.is_some_and(|handler| handler.signal == question.signal) && (!thread.moved || thread.busy)
+        thread.handler.is_some_and(|handler| handler.may_be_for(question.signal)) && (!thread.moved || thread.busy)
     };
     let thread = facts.threads.iter().find(in_it)?;
     let signal = question.signal;
-    let sender = thread.handler.map_or(0, |handler| handler.sender);
-    let by = if sender > 0 { format!(" (sent by pid {sender})") } else { String::new() };
+    let sender = thread.handler.and_then(|handler| handler.sender).filter(|sender| *sender > 0);
+    let by = sender.map_or_else(String::new, |sender| format!(" (sent by pid {sender})"));
     let sentence = format!("its handler for {signal} has begun{by} and does not return: it {}", doing(thread));
     let finding = Finding::new(Cause::HandlerStuck, Severity::Blocks, sentence)
         .seen(facts, &format!("task/{}/syscall", thread.id), "", call(thread))

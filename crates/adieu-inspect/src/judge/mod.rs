@@ -251,6 +251,15 @@ fn ends_by_default(signal: Signal) -> bool {
     matches!(signal.default_action(), DefaultAction::Terminate | DefaultAction::Core)
 }
 
+/// Whether the kernel turns the signal into SIGKILL as it is sent, as it does with those that end a process without a core dump
+/// and without a handler (`complete_signal` in kernel/signal.c): sleeps that only SIGKILL ends, and the freezer of cgroup v2,
+/// let go of it then.
+fn is_deadly(facts: &Facts, signal: Signal) -> bool {
+    let by_default = signal.default_action() == DefaultAction::Terminate && !facts.is_init();
+    let unblocked = facts.blocked_everywhere() & bit(signal) == 0;
+    signal == Signal::KILL || (by_default && unblocked && disposition(facts, signal) == Disposition::Default)
+}
+
 fn mask(value: u64) -> String {
     format!("{value:016x}")
 }

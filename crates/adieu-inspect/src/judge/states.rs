@@ -2,7 +2,7 @@
 
 use adieu_core::signal::Signal;
 
-use super::{Cause, Disposition, Finding, Question, Severity, disposition};
+use super::{Cause, Finding, Question, Severity, is_deadly};
 use crate::facts::{Facts, Thread};
 
 pub(super) fn zombie(facts: &Facts, _question: &Question) -> Option<Finding> {
@@ -48,9 +48,9 @@ pub(super) fn not_permitted(facts: &Facts, _question: &Question) -> Option<Findi
     })
 }
 
-pub(super) fn frozen(facts: &Facts, _question: &Question) -> Option<Finding> {
-    let frozen = facts.frozen.as_ref()?;
-    let what = if frozen.v1 { "it does not even die of SIGKILL" } else { "it handles nothing but SIGKILL" };
+pub(super) fn frozen(facts: &Facts, question: &Question) -> Option<Finding> {
+    let frozen = facts.frozen.as_ref().filter(|frozen| frozen.v1 || !is_deadly(facts, question.signal))?;
+    let what = if frozen.v1 { "it does not even die of SIGKILL" } else { "its handlers do not run" };
     Some(
         Finding::new(Cause::Frozen, Severity::Blocks, format!("its cgroup is frozen: until it is thawed, {what}"))
             .seen_in(frozen.file.display().to_string(), "", &frozen.value)
@@ -93,9 +93,7 @@ pub(super) fn uninterruptible(facts: &Facts, question: &Question) -> Option<Find
     let stuck = |thread: &&Thread| thread.state == 'D' && !thread.moved;
     let thread = facts.threads.iter().find(stuck)?;
     let vfork = waits_for_vfork(thread);
-    // That sleep ends for a signal that is deadly without a handler.
-    let deadly = question.signal == Signal::KILL || disposition(facts, question.signal) == Disposition::Default;
-    if vfork && deadly && !facts.is_init() {
+    if vfork && is_deadly(facts, question.signal) {
         return None;
     }
     let (on, advice) = if vfork {

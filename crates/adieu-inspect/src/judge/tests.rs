@@ -50,7 +50,7 @@ fn one_thread_that_lets_it_through_is_enough() {
 #[test]
 fn a_mask_that_the_handler_itself_brings_is_not_the_cause() {
     let mut facts = blocks(healthy());
-    facts.threads[0].handler = Some(Handler { signal: Signal::TERM, sender: 1 });
+    facts.threads[0].handler = Some(Handler { signal: None, blocks: bit(Signal::TERM), sender: None });
     assert_eq!(first(&facts, &TERM).0, Cause::HandlerStuck);
     facts.threads[0].moved = true;
     assert_eq!(first(&facts, &TERM).0, Cause::Handled, "a handler that still works");

@@ -2,5 +2,5 @@
 #![no_main]
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let _ = adieu_linux::proc::frame::find(bytes);
+    let _ = adieu_linux::proc::frame::find(bytes, 0x4000);
 });

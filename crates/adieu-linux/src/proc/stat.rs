@@ -26,8 +26,10 @@ pub struct Stat {
     pub exiting: bool,
     /// Whether it is a thread of the kernel (PF_KTHREAD).
     pub kernel_thread: bool,
-    /// Processor time so far in clock ticks, in user and in kernel mode.
-    pub cpu_ticks: u64,
+    /// Processor time in user mode so far, in clock ticks.
+    pub user_ticks: u64,
+    /// The same in the kernel.
+    pub system_ticks: u64,
     /// Start time in clock ticks since boot: with the pid it names one process for ever.
     pub start_time: u64,
 }
@@ -52,7 +54,8 @@ pub fn parse(line: &[u8]) -> Option<Stat> {
         session: fields.get(3)?.parse().ok()?,
         exiting: flags & EXITING != 0,
         kernel_thread: flags & KERNEL_THREAD != 0,
-        cpu_ticks: number(11)?.saturating_add(number(12)?),
+        user_ticks: number(11)?,
+        system_ticks: number(12)?,
         start_time: number(19)?,
     })
 }
@@ -81,7 +84,7 @@ mod tests {
         let line = b"42 (a) (b\n) c) S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 1 2 3";
         let stat = parse(line).expect("parses");
         assert_eq!((stat.comm.as_str(), stat.state, stat.ppid, stat.start_time), ("a) (b\n) c", 'S', 7, 12345));
-        assert_eq!((stat.cpu_ticks, stat.kernel_thread), (11, false));
+        assert_eq!((stat.user_ticks, stat.system_ticks, stat.kernel_thread), (5, 6, false));
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Status {
     pub dumps_core: bool,
     /// How often the thread has left the processor, by itself or not: unchanged, it has not run.
     pub switches: u64,
+    /// Of these, how often it has left by itself, to wait for something.
+    pub waits: u64,
 }
 
 /// Parses the file. Lines that are not known are passed over; those that every kernel writes must be there.
@@ -83,7 +85,11 @@ fn optional(status: &mut Status, key: &[u8], value: &str) {
             status.queued = parts.unwrap_or_default();
         }
         b"CoreDumping" => status.dumps_core = value == "1",
-        b"voluntary_ctxt_switches" | b"nonvoluntary_ctxt_switches" => {
+        b"voluntary_ctxt_switches" => {
+            status.waits = value.parse().unwrap_or(0);
+            status.switches = status.switches.saturating_add(status.waits);
+        }
+        b"nonvoluntary_ctxt_switches" => {
             status.switches = status.switches.saturating_add(value.parse().unwrap_or(0));
         }
         _ => {}
