@@ -25,6 +25,7 @@ pub fn collect(target: &Target, watch: Duration) -> Result<Facts, NoTarget> {
         return sure(target, facts);
     }
     sockets_and_descriptors(&mut facts);
+    facts.input = relatives::input(pid);
     let family = relatives::family(pid);
     facts.children = family.children;
     net::strangers(&mut facts.listeners, &facts.listener_inodes, &family.descendants, facts.program.as_deref());

@@ -62,6 +62,8 @@ pub struct Facts {
     /// The freezer that holds it.
     #[serde(serialize_with = "frozen_file")]
     pub frozen: Option<cgroup::Frozen>,
+    /// What its standard input is, if that can be read.
+    pub input: Option<String>,
     /// What it listens on.
     pub listeners: Vec<Listener>,
     /// The inodes of [`Self::listeners`], in the same order.
@@ -143,8 +145,12 @@ pub struct Relative {
     pub line: String,
     /// Its session.
     pub session: i32,
-    /// Signals that it ignores.
+    /// Signals that it ignores, and that it catches.
     pub ignored: u64,
+    /// See [`Self::ignored`].
+    pub caught: u64,
+    /// What its standard input is, if that can be read.
+    pub input: Option<String>,
 }
 
 /// A listening socket.
@@ -167,6 +173,8 @@ pub struct Connection {
     pub peer: std::net::SocketAddr,
     /// Whether a client has opened it.
     pub inbound: bool,
+    /// Whether somebody listens on that port now, be it this process or another one.
+    pub served: bool,
     /// Seconds since bytes last went either way.
     pub idle: f64,
     /// Whether an answer is owed, by the kernel's counters.

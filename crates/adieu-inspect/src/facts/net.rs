@@ -42,6 +42,7 @@ pub(super) fn read(facts: &mut Facts, inodes: &[u64]) -> Result<(), String> {
                 local: socket.local,
                 peer: socket.remote,
                 inbound: shared || listening.contains(&port) || port < first_client_port(),
+                served: listening.contains(&port),
                 idle: f64::from(info.last_data_received_ms.min(info.last_data_sent_ms)) / 1000.0,
                 owed: unsettled.contains(&socket.cookie),
             }

@@ -23,6 +23,7 @@ pub(super) fn read(pid: i32) -> Option<Relative> {
     let stat = stat::read(pid).ok()?;
     let arguments: Vec<String> =
         words::cmdline(pid).unwrap_or_default().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let status = status::read(pid).ok()?;
     Some(Relative {
         pid,
         line: shorten(&arguments, &stat.comm),
@@ -30,8 +31,16 @@ pub(super) fn read(pid: i32) -> Option<Relative> {
         state: stat.state,
         program: executable(pid).ok().map(|path| path.to_string_lossy().into_owned()),
         session: stat.session,
-        ignored: status::read(pid).map_or(0, |status| status.ignored),
+        ignored: status.ignored,
+        caught: status.caught,
+        input: input(pid),
     })
+}
+
+/// What the standard input of a process is.
+pub(super) fn input(pid: i32) -> Option<String> {
+    let link = std::fs::read_link(format!("/proc/{pid}/fd/0")).ok()?;
+    Some(link.to_string_lossy().into_owned())
 }
 
 /// Arguments in one line of printable characters; the name in brackets where there are none, as `ps` does.

@@ -51,7 +51,9 @@ pub(super) fn waits_for_clients(facts: &Facts, question: &Question) -> Option<Fi
 pub(super) fn connections_open(facts: &Facts, question: &Question) -> Option<Finding> {
     let inbound: Vec<&Connection> = facts.connections.iter().filter(|connection| connection.inbound).collect();
     let oldest = inbound.iter().max_by(|a, b| a.idle.total_cmp(&b.idle))?;
-    if !facts.listeners.is_empty() || !super::handles(facts, question.signal) {
+    // Before it was asked, only a port that nobody serves any more tells: a worker may be given connections by its master.
+    let closed = question.asked.is_some() || inbound.iter().all(|connection| !connection.served);
+    if !facts.listeners.is_empty() || !closed || !super::handles(facts, question.signal) {
         return None;
     }
     let owed = inbound.iter().filter(|connection| connection.owed).count();
@@ -84,6 +86,10 @@ pub(crate) fn peers(connections: &[&Connection]) -> String {
 }
 
 pub(super) fn listener_inherited(facts: &Facts, _question: &Question) -> Option<Finding> {
+    // What hands its socket to the program that it watches over stops that program, too.
+    if facts.runtime.is_some_and(|runtime| runtime.keeps_children) {
+        return None;
+    }
     let listener = facts.listeners.iter().find(|listener| !listener.strangers.is_empty())?;
     let stranger = listener.strangers.first()?;
     let sentence = format!(

@@ -47,12 +47,16 @@ pub(super) fn shutdown_hooks(facts: &Facts, question: &Question) -> Option<Findi
 /// A shell runs the trap only once the command in its foreground has ended (bash(1), SIGNALS).
 pub(super) fn shell_waits(facts: &Facts, question: &Question) -> Option<Finding> {
     let shell = facts.runtime.is_some_and(|runtime| runtime.shell);
-    if !shell || disposition(facts, question.signal) != Disposition::Caught || !waits_for_children(facts.main()?) {
+    let main = facts.main()?;
+    let reads_output = main.sleeps_in.as_deref().is_some_and(|place| place.contains("pipe_read"));
+    let waits = waits_for_children(main) || reads_output;
+    if !shell || disposition(facts, question.signal) != Disposition::Caught || !waits {
         return None;
     }
-    // What a script has put into the background ignores SIGINT; for that it waits by `wait`, which a trap interrupts.
-    let foreground = |child: &&Relative| child.state != 'Z' && child.ignored & bit(Signal::INT) == 0;
-    let child = facts.children.iter().find(foreground)?;
+    // Once it was asked, the trap would have run.
+    let asked = question.asked.is_some();
+    let in_the_way = |child: &&Relative| child.state != 'Z' && (asked || is_in_foreground(facts, child));
+    let child = facts.children.iter().find(in_the_way)?;
     let sentence = format!(
         "it is a shell with a trap for {}, which it runs only once {} (pid {}) has ended",
         question.signal, child.name, child.pid
@@ -61,6 +65,18 @@ pub(super) fn shell_waits(facts: &Facts, question: &Question) -> Option<Finding>
         "put the command into the background and `wait` for it, replace the shell by it (exec), or stop pid {}",
         child.pid
     )))
+}
+
+/// Whether a shell waits for this child as for a command and not by `wait`, which a trap interrupts. From outside both look
+/// the same; but what a script puts into the background starts with SIGINT ignored and reads from /dev/null (POSIX 2.11).
+/// In doubt it is not.
+fn is_in_foreground(facts: &Facts, child: &Relative) -> bool {
+    let interrupt = bit(Signal::INT);
+    if (child.ignored | child.caught) & interrupt == 0 {
+        return true;
+    }
+    let same_input = child.input.is_some() && child.input == facts.input;
+    child.ignored & interrupt == 0 && same_input && child.input.as_deref() != Some("/dev/null")
 }
 
 pub(super) fn shell_keeps(facts: &Facts, question: &Question) -> Option<Finding> {

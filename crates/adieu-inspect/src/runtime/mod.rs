@@ -48,6 +48,8 @@ pub struct Runtime {
     pub shell: bool,
     /// Whether it is started again by the master process that is its parent.
     pub worker: bool,
+    /// Whether it runs another program and takes it along when it ends.
+    pub keeps_children: bool,
     /// What signals do, where it does not depend on the application.
     pub effects: &'static [(Signal, Effect, &'static str)],
 }

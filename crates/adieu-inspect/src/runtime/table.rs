@@ -17,6 +17,7 @@ const PLAIN: Runtime = Runtime {
     event_loop: false,
     shell: false,
     worker: false,
+    keeps_children: false,
     effects: &[],
 };
 
@@ -209,6 +210,18 @@ pub static ALL: &[Runtime] = &[
         ..PLAIN
     },
     Runtime { id: "ruby", label: "Ruby", marks: &[Program(&["ruby"])], main_thread_handles: true, ..PLAIN },
+    // Their own manuals: each forwards the signal to its program.
+    Runtime {
+        id: "init",
+        label: "init",
+        marks: &[
+            Program(&["adieu", "tini", "dumb-init", "catatonit", "docker-init", "start_server", "einhorn", "circusd"]),
+            Program(&["supervisord", "s6-svscan"]),
+            Script(INTERPRETERS, &["supervisord", "circusd"]),
+        ],
+        keeps_children: true,
+        ..PLAIN
+    },
     // bash(1) SIGNALS and COMMAND EXECUTION ENVIRONMENT; POSIX 2.11 for what `&` ignores
     Runtime {
         id: "shell",

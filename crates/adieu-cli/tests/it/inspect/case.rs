@@ -122,7 +122,8 @@ impl Case {
             if let Some(status) = process.ended() {
                 panic!("{} ended with {status}:\n{}", self.name, process.output());
             }
-            scene.path("ready").exists() && (self.child || scene.read("target").trim().parse::<i32>().is_ok())
+            let has_child = self.child && !descendants(process.pid()).is_empty();
+            scene.path("ready").exists() && (has_child || scene.read("target").trim().parse::<i32>().is_ok())
         });
         let target = if self.child {
             descendants(process.pid()).first().map(|(pid, _)| *pid)
@@ -169,9 +170,9 @@ impl Running<'_> {
         (all[0]["findings"].as_array().expect("findings").clone(), code == Some(1))
     }
 
-    /// Everything that was started, above and below the target.
-    pub(super) fn tree(&self) -> Vec<Pid> {
-        descendants(self.process.pid()).into_iter().map(|(pid, _)| pid).collect()
+    /// Everything below the target.
+    pub(super) fn below_target(&self) -> Vec<Pid> {
+        descendants(self.target).into_iter().map(|(pid, _)| pid).collect()
     }
 
     pub(super) fn output(&self) -> String {
@@ -183,7 +184,8 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         if let Some(cleanup) = &self.case.cleanup {
             let mut shell = self.scene.command(&["sh", "-c", cleanup]);
-            let _ = shell.envs(self.variables.iter().cloned()).status();
+            let done = shell.envs(self.variables.iter().cloned()).status();
+            eprintln!("{}: cleaned up: {done:?}", self.case.name);
         }
         // What has been orphaned is nobody's child any more.
         for variable in ["GROUP_V1", "GROUP_V2"] {
