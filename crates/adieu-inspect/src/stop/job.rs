@@ -216,8 +216,12 @@ impl<'a> Job<'a> {
             self.findings = judge(&facts, &question).into_iter().filter(Finding::is_alarming).collect();
             self.facts.threads = facts.threads;
         }
-        for finding in &self.findings {
-            self.note(watcher, What::Finding, &finding.sentence);
+        // It may have ended while it was looked at.
+        self.notice(clock::now(), watcher);
+        if self.ladder.end().is_none() {
+            for finding in &self.findings {
+                self.note(watcher, What::Finding, &finding.sentence);
+            }
         }
         self.ladder.handle(clock::now(), Event::Judged);
     }
