@@ -3,7 +3,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use adieu_core::ladder::Force;
@@ -106,7 +106,7 @@ fn pid_of(child: &Child) -> String {
 
 /// Replaced at any moment while it is searched for and stopped.
 fn raced(options: &Options) {
-    let (give, take): (Sender<(Child, u32)>, Receiver<(Child, u32)>) = channel();
+    let (give, take) = channel::<(Child, u32)>();
     let (give_back, take_back) = channel();
     // A thread made in each round would take a pid.
     let racer = std::thread::spawn(move || {

@@ -245,7 +245,6 @@ impl Facts {
     }
 }
 
-#[expect(clippy::ref_option, reason = "serde hands it over like this")]
 fn runtime_id<S: serde::Serializer>(runtime: &Option<&'static Runtime>, serializer: S) -> Result<S::Ok, S::Error> {
     runtime.map(|runtime| runtime.id).serialize(serializer)
 }

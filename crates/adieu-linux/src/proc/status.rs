@@ -49,7 +49,7 @@ pub fn parse(bytes: &[u8]) -> Option<Status> {
         let (key, value) = (line.get(..colon)?, line.get(colon + 1..)?);
         // The name is the only line that may not be text, and it is not needed.
         let Ok(value) = std::str::from_utf8(value).map(str::trim) else { continue };
-        let required = match key {
+        match key {
             b"State" => status.state = value.chars().next()?,
             b"Tgid" => status.thread_group = value.parse().ok()?,
             b"PPid" => status.parent = value.parse().ok()?,
@@ -70,8 +70,7 @@ pub fn parse(bytes: &[u8]) -> Option<Status> {
                 optional(&mut status, other, value);
                 continue;
             }
-        };
-        let () = required;
+        }
         seen += 1;
     }
     (seen == 11).then_some(status)
