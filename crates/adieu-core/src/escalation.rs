@@ -129,11 +129,11 @@ impl Escalation {
             }
             (State::Idle, Event::Request { deadline, pre_stop }) => {
                 self.deadline = Some(deadline);
+                let grace = deadline - now;
+                let budget = grace - RESERVE.min(grace / 4);
                 if self.main_gone {
                     self.ask_rest();
-                } else if pre_stop {
-                    let grace = deadline - now;
-                    let budget = grace - RESERVE.min(grace / 4);
+                } else if pre_stop && !budget.is_zero() {
                     self.state = State::Announcing;
                     self.announce_until = Some(now + budget);
                     self.actions.push_back(Action::RunPreStop(budget));

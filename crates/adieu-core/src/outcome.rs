@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::signal::Signal;
 
 /// How a process ended, as its wait status tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It called `exit` with this code.

@@ -57,6 +57,7 @@ impl Backoff {
     pub fn after_life_of(&mut self, life: Duration) -> Duration {
         if life >= LONG_LIFE {
             self.short_lives = 0;
+            return FIRST;
         }
         let delay = FIRST.saturating_mul(1u32.checked_shl(self.short_lives).unwrap_or(u32::MAX)).min(LONGEST);
         self.short_lives = self.short_lives.saturating_add(1);
@@ -94,6 +95,11 @@ mod tests {
         assert!(backoff.is_crash_loop());
         assert_eq!(backoff.after_life_of(Duration::from_secs(10)).as_millis(), 100);
         assert!(!backoff.is_crash_loop());
+        // A long life is none of the short ones in a row.
+        for life in 1..=5 {
+            backoff.after_life_of(Duration::ZERO);
+            assert_eq!(backoff.is_crash_loop(), life == 5, "after {life} short lives");
+        }
         for _ in 0..100 {
             assert!(backoff.after_life_of(Duration::ZERO) <= LONGEST);
         }

@@ -14,7 +14,7 @@ use crate::signal::Signal;
 pub enum Phase {
     /// Started beside a serving one, not ready yet.
     Starting,
-    /// Ready; the switch has been asked for.
+    /// The switch to it has been asked for: a newcomer that is ready, or an old one that takes over again.
     Switching,
     /// New connections go to it.
     Serving,
@@ -55,13 +55,15 @@ pub(super) struct Entry {
     pub(super) queues_empty: bool,
     pub(super) main: Option<Outcome>,
     pub(super) escalation: Escalation,
-    /// The reload that started it, until it is answered for good.
+    /// The reload that started it, until it serves.
     pub(super) request: Option<Request>,
-    /// The reload that replaced it.
+    /// The reload that replaced it and the generation that did, until it is gone or serves again.
     pub(super) replaced_by: Option<(Request, Generation)>,
     pub(super) crash_loop: bool,
     /// Its stop began while the main process was alive.
     pub(super) asked: bool,
+    /// It was killed while the main process was alive.
+    pub(super) killed: bool,
     /// The next generation inherits its listeners and waits for its end.
     pub(super) held: bool,
 }
@@ -83,8 +85,20 @@ impl Entry {
             replaced_by: None,
             crash_loop: false,
             asked: false,
+            killed: false,
             held: false,
         }
+    }
+
+    /// Whether it lives and nobody has begun to stop it.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.main.is_none() && self.phase != Phase::Ending
+    }
+
+    /// Ends the phase it is in, with all that this one waits for.
+    pub(super) fn leave(&mut self, next: Phase) {
+        self.phase = next;
+        (self.ready_deadline, self.settle_until, self.phase_until) = (None, None, None);
     }
 
     /// Whether it could take the connections over again.
@@ -94,9 +108,7 @@ impl Entry {
 
     pub(super) fn cause(&self) -> Cause {
         match self.main {
-            _ if self.escalation.was_forced() && matches!(self.main, None | Some(Outcome::Signaled(Signal::KILL))) => {
-                Cause::Forced
-            }
+            Some(Outcome::Signaled(Signal::KILL)) | None if self.killed => Cause::Forced,
             _ if self.crash_loop => Cause::CrashLoop,
             Some(Outcome::Signaled(signal)) if !self.asked || signal == Signal::KILL => Cause::Signal,
             Some(_) | None => Cause::Exit,

@@ -7,6 +7,7 @@ use super::generation::{Entry, Phase, Status};
 use super::{Action, Event, Failure, Generation, Policy, Request, Step};
 use crate::Timestamp;
 use crate::escalation;
+use crate::outcome::Outcome;
 use crate::restart::Backoff;
 
 /// Reloads that may wait behind the one under way.
@@ -15,6 +16,14 @@ pub(super) const WAITING_RELOADS: usize = 16;
 pub(super) const LIVE_GENERATIONS: usize = 8;
 /// Senders duplicate signals: a second stop counts only after this.
 pub(super) const SECOND_STOP: Duration = Duration::from_secs(1);
+
+/// A serving generation that has died unasked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fallen {
+    pub(super) generation: Generation,
+    pub(super) outcome: Outcome,
+    pub(super) life: Duration,
+}
 
 /// Generations of one program. See the [module](super) for its invariant and table.
 #[derive(Debug, Clone)]
@@ -29,6 +38,10 @@ pub struct Switch {
     pub(super) replacing: Option<Request>,
     /// The previous command starts again once the failed newcomer is gone.
     pub(super) going_back: bool,
+    /// The serving generation has died unasked, and nobody has taken its place for good yet.
+    pub(super) fallen: Option<Fallen>,
+    /// Where new connections go or are waited for, as far as the driver has said: not to be taken down unheld.
+    pub(super) target: Option<Generation>,
     pub(super) restart_at: Option<Timestamp>,
     pub(super) backoff: Backoff,
     pub(super) stop_asked: Option<Timestamp>,
@@ -51,6 +64,8 @@ impl Switch {
             waiting: VecDeque::new(),
             replacing: None,
             going_back: false,
+            fallen: None,
+            target: None,
             restart_at: None,
             backoff: Backoff::default(),
             stop_asked: None,
@@ -60,16 +75,24 @@ impl Switch {
         }
     }
 
-    /// The generation that new connections go to.
+    /// The generation that new connections go to, or will go to as soon as it listens. One that has died unasked keeps the
+    /// place until another one has taken it.
     #[must_use]
     pub fn serving(&self) -> Option<Generation> {
         self.serving
     }
 
-    /// The generation that is not ready yet.
+    /// The generation that is waited for: the newcomer, else the one that has the place and is not ready yet.
     #[must_use]
     pub fn starting(&self) -> Option<Generation> {
-        self.next.or_else(|| self.serving.filter(|g| self.entries.get(g).is_some_and(|entry| !entry.ready)))
+        self.next.or_else(|| self.serving.filter(|serving| self.awaits_ready(*serving)))
+    }
+
+    /// Whether [`Event::Ready`] would still mean something for this generation: it lives, was not ready and is not being
+    /// stopped. Beside a newcomer it can be true for the serving one too.
+    #[must_use]
+    pub fn awaits_ready(&self, generation: Generation) -> bool {
+        self.entries.get(&generation).is_some_and(|entry| !entry.ready && entry.is_untouched())
     }
 
     /// Whether the whole run is being stopped.
@@ -94,9 +117,13 @@ impl Switch {
         self.entries.get(&generation)?.deadline
     }
 
-    /// Takes an event. Events about generations that are gone are ignored.
+    /// Takes an event. Events about generations that are gone are ignored; after [`Action::Exit`] all but reloads are, which
+    /// are answered that it is too late.
     pub fn handle(&mut self, now: Timestamp, event: Event) {
         if self.exited {
+            if let Event::Reload(request) = event {
+                self.progress(Some(request), Step::Failed(Failure::Stopping));
+            }
             return;
         }
         match event {
@@ -114,7 +141,8 @@ impl Switch {
                 }
             }
             Event::Drained(generation) => {
-                if self.phase(generation) == Some(Phase::Draining) {
+                // One that lingers takes new connections all the time.
+                if self.phase(generation) == Some(Phase::Draining) && !self.is_stopping() {
                     self.end(now, generation);
                 }
             }
@@ -169,7 +197,7 @@ impl Switch {
         if beside {
             self.next = Some(generation);
         } else {
-            self.serving = Some(generation);
+            (self.serving, self.target) = (Some(generation), Some(generation));
             self.restart_at = None;
             self.going_back = false;
         }
@@ -203,6 +231,8 @@ impl Switch {
             }
             self.perform_escalation(generation);
         }
+        self.succeed(now);
+        self.ask_for_the_switch();
         if self.is_stopping() {
             if self.entries.is_empty() && !self.exited {
                 self.exited = true;
@@ -224,7 +254,7 @@ impl Switch {
 
     /// Nobody serves: the next generation starts as soon as nothing of the one before is left and its time has come.
     pub(super) fn fill_the_place(&mut self, now: Timestamp) {
-        if self.heir_waits() || self.entries.values().any(Entry::can_take_over) {
+        if self.fallen.is_some() || self.heir_waits() {
             return;
         }
         if let Some(request) = self.replacing.take().or_else(|| self.waiting.pop_front()) {

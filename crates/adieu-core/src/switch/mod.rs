@@ -19,6 +19,7 @@ mod ending;
 mod generation;
 mod machine;
 mod reload;
+mod succession;
 #[cfg(test)]
 mod tests;
 

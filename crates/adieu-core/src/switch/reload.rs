@@ -23,10 +23,11 @@ impl Switch {
 
     /// Whether a reload has to wait.
     pub(super) fn busy(&self) -> bool {
-        let newcomer = |g| self.entries.get(&g).is_some_and(|entry: &Entry| entry.request.is_some() && !entry.ready);
+        let newcomer = |g| self.entries.get(&g).is_some_and(|entry: &Entry| entry.request.is_some());
         self.next.is_some()
             || self.replacing.is_some()
             || self.going_back
+            || self.fallen.is_some()
             || self.entries.len() >= LIVE_GENERATIONS
             || self.serving.is_some_and(newcomer)
     }
@@ -44,51 +45,76 @@ impl Switch {
     }
 
     pub(super) fn ready(&mut self, generation: Generation) {
-        let Some(entry) = self.entries.get_mut(&generation) else { return };
-        if entry.ready || entry.main.is_some() || entry.phase == Phase::Ending {
+        if !self.awaits_ready(generation) {
             return;
         }
+        let Some(entry) = self.entries.get_mut(&generation) else { return };
         entry.ready = true;
         entry.ready_deadline = None;
         match entry.phase {
-            Phase::Starting => {
-                entry.phase = Phase::Switching;
-                self.actions.push_back(Action::Switch(generation));
-            }
             Phase::Serving => {
                 let request = entry.request.take();
+                self.fallen = None;
                 self.actions.push_back(Action::Serving(generation));
                 for step in [Step::Switched(generation), Step::Settled(generation), Step::Drained(generation)] {
                     self.progress(request, step);
                 }
             }
-            // Replaced before it was ready: what is held is held for the next one.
-            Phase::Switching | Phase::Settling | Phase::Draining | Phase::Ending => {}
+            // A newcomer is switched to when no other switch is under way. One that was replaced before it was ready can take
+            // over from now on; when its listeners are held, they are held for the next one.
+            Phase::Starting | Phase::Switching | Phase::Settling | Phase::Draining | Phase::Ending => {}
+        }
+    }
+
+    pub(super) fn newcomer_is_ready(&self) -> bool {
+        let starting = |entry: &&Entry| entry.ready && entry.phase == Phase::Starting;
+        self.next.and_then(|next| self.entries.get(&next)).filter(starting).is_some()
+    }
+
+    /// Whether the answer to a switch is still to come that decides who serves.
+    pub(super) fn is_switching(&self) -> bool {
+        self.entries.values().any(|entry| entry.phase == Phase::Switching)
+    }
+
+    pub(super) fn ask_for_the_switch(&mut self) {
+        if self.newcomer_is_ready()
+            && !self.is_switching()
+            && let Some(next) = self.next
+            && let Some(entry) = self.entries.get_mut(&next)
+        {
+            entry.phase = Phase::Switching;
+            self.actions.push_back(Action::Switch(next));
         }
     }
 
     pub(super) fn switched(&mut self, now: Timestamp, generation: Generation) {
-        if self.serving == Some(generation) {
-            return;
-        }
         let Some(entry) = self.entries.get_mut(&generation) else { return };
-        if !matches!(entry.phase, Phase::Switching | Phase::Settling | Phase::Draining) {
+        let before = self.target.replace(generation);
+        if entry.phase != Phase::Switching {
+            if self.serving != Some(generation) {
+                // It was given up while the answer was under way.
+                let held = entry.held;
+                if !self.switch_back() && !held && !self.is_switching() && !self.is_stopping() {
+                    self.hold(generation);
+                }
+            } else if entry.phase == Phase::Serving && entry.ready && before != Some(generation) {
+                self.actions.push_back(Action::Serving(generation));
+            }
             return;
         }
-        let rolled_back = entry.phase != Phase::Switching;
         entry.phase = Phase::Serving;
-        (entry.phase_until, entry.settle_until, entry.deadline, entry.replaced_by) = (None, None, None, None);
-        let request = entry.request;
+        let request = entry.request.take();
         self.actions.push_back(Action::Serving(generation));
+        self.fallen = None;
         let old = self.serving.replace(generation);
-        self.next = self.next.filter(|next| *next != generation);
-        if rolled_back {
+        if self.next != Some(generation) {
             return;
         }
+        self.next = None;
         self.progress(request, Step::Switched(generation));
         let settle = now + self.policy.settle;
         match old.and_then(|old| Some((old, self.entries.get_mut(&old)?))) {
-            Some((old, entry)) if entry.main.is_none() => {
+            Some((old, entry)) if entry.phase == Phase::Serving => {
                 entry.phase = Phase::Settling;
                 entry.settle_until = Some(settle);
                 // A queue that nobody empties must not hold the stop for ever.
@@ -99,9 +125,6 @@ impl Switch {
             }
             _ => {
                 // The old one died before the switch: nothing to settle, nothing to wait for.
-                if let Some(entry) = self.entries.get_mut(&generation) {
-                    entry.request = None;
-                }
                 self.progress(request, Step::Settled(generation));
                 self.progress(request, Step::Drained(generation));
             }
@@ -111,8 +134,9 @@ impl Switch {
     /// The old generation takes nothing new any more: wait until nobody is owed an answer, then stop it.
     pub(super) fn drain(&mut self, now: Timestamp, generation: Generation) {
         let Some(entry) = self.entries.get_mut(&generation) else { return };
-        entry.phase = Phase::Draining;
-        entry.phase_until = Some(now + self.policy.drain_timeout);
+        entry.leave(Phase::Draining);
+        // Draining is a part of the grace period.
+        entry.phase_until = Some(now + self.policy.drain_timeout.min(self.policy.grace));
         entry.deadline = Some(now + self.policy.grace);
         self.actions.push_back(Action::WatchOwed(generation));
         if let Some((request, by)) = entry.replaced_by {

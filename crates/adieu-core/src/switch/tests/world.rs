@@ -1,306 +1,298 @@
-//! A driver for the machine that performs its actions in a world of its own, and checks the invariants.
+//! What runs, what the driver owes an answer to, and what can happen next.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 
-use super::super::machine::LIVE_GENERATIONS;
-use super::super::{Action, Event, Generation, Phase, Policy, Request, Step, Switch};
+use super::super::{Action, Event, Generation, Policy, Request, Switch};
+use super::{KILLED, TERMINATED, seconds};
 use crate::Timestamp;
 use crate::outcome::Outcome;
+use crate::restart::Restart;
 
 /// One generation as it really is.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Program {
-    pub(super) main_gone: bool,
-    pub(super) tree_gone: bool,
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Life {
     pub(super) ready: bool,
-    asked_main: bool,
-    asked_rest: bool,
+    pub(super) main: Option<Outcome>,
+    pub(super) tree_gone: bool,
+    /// Since when it has been on its way out; its grace period runs.
+    pub(super) leaving: Option<Timestamp>,
+    pub(super) asked_main: bool,
+    pub(super) asked_rest: bool,
+    pub(super) had_pre_stop: bool,
     pub(super) killed: bool,
+    /// What the driver watches, and will say once.
     pub(super) watches_queues: bool,
     pub(super) watches_owed: bool,
-    pub(super) pre_stop: bool,
+    pub(super) runs_pre_stop: bool,
 }
 
-/// The machine, what runs, and what clients see.
+/// One reload as its client sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// The furthest step, as a number.
+    pub(super) step: u8,
+    /// The last answer: whether it was done.
+    pub(super) done: Option<bool>,
+}
+
+/// How often what is not a matter of course may still happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Left {
+    pub(super) reloads: u8,
+    /// Deaths that nobody asked for, and switches that fail.
+    pub(super) faults: u8,
+    pub(super) stops: u8,
+    pub(super) forces: u8,
+    /// Moments at which nothing is due.
+    pub(super) pauses: u8,
+}
+
+/// One step of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Move {
+    Tell(Event),
+    /// A second passes in which nothing is due.
+    Pause,
+    /// Time passes until the machine wants to be called; something else may come first all the same.
+    Reach,
+}
+
+/// A moment of the past.
+#[derive(Debug)]
+pub(super) struct Moment {
+    pub(super) at: Timestamp,
+    pub(super) event: Event,
+    pub(super) actions: Vec<Action>,
+    before: Option<Rc<Moment>>,
+}
+
+/// The machine, the generations, and what clients have been told.
 #[derive(Debug, Clone)]
 pub(super) struct World {
     pub(super) machine: Switch,
     pub(super) now: Timestamp,
-    pub(super) programs: BTreeMap<Generation, Program>,
-    retired: BTreeSet<Generation>,
+    pub(super) lives: BTreeMap<Generation, Life>,
+    pub(super) last: Generation,
     /// Where new connections go: a generation that has been ready.
-    target: Option<Generation>,
-    /// Whose listeners are held for the next generation.
-    held: bool,
-    /// The switch that has to be answered next.
-    pub(super) switching: Option<Generation>,
-    pub(super) requests: BTreeMap<Request, Option<bool>>,
-    stopping: bool,
-    forced: bool,
+    pub(super) target: Option<Generation>,
+    /// They wait in listeners that are held for the next generation.
+    pub(super) held: bool,
+    /// Switches that the driver has not answered yet, in its order.
+    pub(super) switches: VecDeque<Generation>,
+    pub(super) requests: BTreeMap<Request, Asked>,
+    pub(super) stop: Option<Timestamp>,
+    pub(super) forced: bool,
+    /// The generation whose code is the code of the run, once it is being stopped.
+    pub(super) speaks: Option<Option<Generation>>,
+    pub(super) code: Option<i32>,
     pub(super) exited: Option<i32>,
-    /// What has happened, for a failure's message.
-    pub(super) told: Vec<(Timestamp, Event)>,
-    pub(super) performed: Vec<Action>,
+    /// What is told is true, and every switch is answered.
+    pub(super) honest: bool,
+    pub(super) left: Left,
+    pub(super) history: Option<Rc<Moment>>,
 }
 
 impl World {
-    pub(super) fn new(policy: Policy) -> Self {
+    pub(super) fn new(policy: Policy, left: Left) -> Self {
         Self {
             machine: Switch::new(policy),
             now: Timestamp::ZERO,
-            programs: BTreeMap::new(),
-            retired: BTreeSet::new(),
+            lives: BTreeMap::new(),
+            last: 0,
             target: None,
             held: false,
-            switching: None,
+            switches: VecDeque::new(),
             requests: BTreeMap::new(),
-            stopping: false,
+            stop: None,
             forced: false,
+            speaks: None,
+            code: None,
             exited: None,
-            told: Vec::new(),
-            performed: Vec::new(),
+            honest: true,
+            left,
+            history: None,
         }
     }
 
-    /// What distinguishes this state from others: not how it came about.
-    pub(super) fn key(&self) -> String {
-        let Self { machine, now, programs, target, held, switching, requests, stopping, forced, exited, .. } = self;
-        format!(
-            "{machine:?} {now:?} {programs:?} {target:?} {held} {switching:?} {requests:?} {stopping} {forced} {exited:?}"
-        )
+    /// What has happened, oldest first.
+    pub(super) fn history(&self) -> Vec<Rc<Moment>> {
+        let mut all: Vec<_> = std::iter::successors(self.history.clone(), |moment| moment.before.clone()).collect();
+        all.reverse();
+        all
     }
 
+    pub(super) fn performed(&self) -> Vec<Action> {
+        self.history().iter().flat_map(|moment| moment.actions.clone()).collect()
+    }
+
+    /// Ends the test with everything that led here.
     pub(super) fn fail(&self, what: &str) -> ! {
-        let told: Vec<String> = self.told.iter().map(|(at, event)| format!("{at} {event:?}")).collect();
-        panic!("{what}\n{}\nactions: {:?}\n{:#?}", told.join("\n"), self.performed, self.machine);
+        let line = |moment: Rc<Moment>| format!("{} {:?} -> {:?}", moment.at, moment.event, moment.actions);
+        let history: Vec<String> = self.history().into_iter().map(line).collect();
+        panic!("{what}\n{:?}\n{}\nnow {} {:?}", self.machine.policy, history.join("\n"), self.now, self.machine);
     }
 
-    fn check(&self, holds: bool, what: &str) {
-        if !holds {
-            self.fail(what);
+    pub(super) fn take(&mut self, step: Move) {
+        match step {
+            Move::Tell(event) => self.tell(event),
+            Move::Pause => {
+                self.left.pauses = self.left.pauses.saturating_sub(1);
+                self.now = self.now + seconds(1);
+            }
+            Move::Reach => self.now = self.machine.poll_timeout().map_or(self.now, |at| at.max(self.now)),
         }
     }
 
     /// Tells the machine, and performs what it says.
     pub(super) fn tell(&mut self, event: Event) {
-        self.told.push((self.now, event));
-        self.happens(event);
+        let told = self.heard(event);
         self.machine.handle(self.now, event);
-        while let Some(action) = self.machine.poll_action() {
-            self.performed.push(action);
-            self.perform(action);
+        let actions: Vec<Action> = std::iter::from_fn(|| self.machine.poll_action()).collect();
+        let (at, before) = (self.now, self.history.take());
+        self.history = Some(Rc::new(Moment { at, event, actions: actions.clone(), before }));
+        let judged = told.and_then(|()| actions.iter().try_for_each(|action| self.perform(*action)));
+        if let Err(violation) = judged.and_then(|()| self.invariants(event)) {
+            self.fail(&violation);
         }
-        self.invariants(event);
+    }
+
+    /// Lets time pass until the machine wants to be called, and calls it.
+    pub(super) fn wait(&mut self) {
+        self.take(Move::Reach);
+        self.tell(Event::Timeout);
+    }
+
+    /// Answers the next switch, as well as it can be.
+    pub(super) fn answer_the_switch(&self) -> Option<Event> {
+        let generation = *self.switches.front()?;
+        let there = self.lives.contains_key(&generation);
+        Some(if there { Event::Switched(generation) } else { Event::SwitchFailed(generation) })
+    }
+
+    /// Several events at once.
+    pub(super) fn tell_all(&mut self, events: impl IntoIterator<Item = Event>) {
+        events.into_iter().for_each(|event| self.tell(event));
     }
 
     /// What the event says about the world.
-    fn happens(&mut self, event: Event) {
+    fn heard(&mut self, event: Event) -> Result<(), String> {
+        let left = &mut self.left;
         match event {
             Event::Reload(request) => {
-                self.check(!self.requests.contains_key(&request), "the test asks for the same reload twice");
-                self.requests.insert(request, None);
+                left.reloads = left.reloads.saturating_sub(1);
+                self.requests.insert(request, Asked { step: 0, done: None });
             }
-            Event::Stop => self.stopping = true,
-            Event::Force => (self.stopping, self.forced) = (true, true),
-            Event::Ready(generation) => self.change(generation, |program| program.ready = true),
+            Event::Stop => {
+                left.stops = left.stops.saturating_sub(1);
+                let first = *self.stop.get_or_insert(self.now);
+                self.forced |= self.now - first >= seconds(1);
+            }
+            Event::Force => {
+                left.forces = left.forces.saturating_sub(1);
+                self.stop.get_or_insert(self.now);
+                self.forced = true;
+            }
+            Event::Ready(generation) => self.change(generation, |life| life.ready |= life.main.is_none()),
             Event::Switched(generation) => {
-                self.target = Some(generation);
-                self.switching = None;
-            }
-            Event::SwitchFailed(_) => self.switching = None,
-            Event::QueuesEmpty(generation) => self.change(generation, |program| program.watches_queues = false),
-            Event::Drained(generation) => self.change(generation, |program| program.watches_owed = false),
-            Event::PreStopDone(generation) => self.change(generation, |program| program.pre_stop = false),
-            Event::MainExited(generation, _) => self.change(generation, |program| program.main_gone = true),
-            Event::TreeGone(generation) => self.change(generation, |program| {
-                (program.main_gone, program.tree_gone) = (true, true);
-            }),
-            Event::Start | Event::Timeout => {}
-        }
-    }
-
-    fn change(&mut self, generation: Generation, change: impl FnOnce(&mut Program)) {
-        if let Some(program) = self.programs.get_mut(&generation) {
-            change(program);
-        }
-    }
-
-    fn perform(&mut self, action: Action) {
-        self.check(self.exited.is_none(), &format!("{action:?} after the exit"));
-        match action {
-            Action::Spawn(generation, request) => self.spawned(generation, request),
-            Action::Switch(generation) => {
-                self.check(self.programs[&generation].ready, "switched to before it was ready");
-                self.switching = Some(generation);
-            }
-            Action::Serving(generation) => {
+                self.switches.pop_front();
                 (self.target, self.held) = (Some(generation), false);
             }
-            Action::Hold(_) => self.held = true,
-            Action::WatchQueues(generation) => self.change(generation, |program| program.watches_queues = true),
-            Action::WatchOwed(generation) => self.change(generation, |program| program.watches_owed = true),
-            Action::RunPreStop(generation, _) => self.change(generation, |program| program.pre_stop = true),
-            Action::AskMain(generation) => {
-                self.check(!self.programs[&generation].asked_main, "the main process is asked twice");
-                self.change(generation, |program| program.asked_main = true);
+            Event::SwitchFailed(generation) => {
+                left.faults = left.faults.saturating_sub(u8::from(self.lives.contains_key(&generation)));
+                self.switches.pop_front();
             }
-            Action::AskRest(generation) => {
-                let program = &self.programs[&generation];
-                self.check(program.main_gone && !program.asked_rest, "the rest is asked too early or twice");
-                self.change(generation, |program| program.asked_rest = true);
+            Event::QueuesEmpty(generation) => self.change(generation, |life| life.watches_queues = false),
+            Event::Drained(generation) => self.change(generation, |life| life.watches_owed = false),
+            Event::PreStopDone(generation) => self.change(generation, |life| life.runs_pre_stop = false),
+            Event::MainExited(generation, outcome) => {
+                self.unasked(generation, |life| life.asked_main);
+                self.main_ends(generation, outcome);
             }
-            Action::Kill(generation) => {
-                let due = self.machine.deadline(generation).is_some_and(|deadline| self.now >= deadline);
-                // A second stop forces, too; the test counts stops by time.
-                let twice = self.told.iter().filter(|(_, event)| *event == Event::Stop).count() > 1;
-                self.check(due || self.forced || twice, "killed before the deadline, and nobody asked for force");
-                self.change(generation, |program| program.killed = true);
+            Event::TreeGone(generation) => {
+                self.unasked(generation, |life| life.main.is_some());
+                self.main_ends(generation, KILLED);
+                self.change(generation, |life| life.tree_gone = true);
             }
-            Action::Retire(generation, _, _) => {
-                self.check(self.programs[&generation].tree_gone, "retired while something of it is left");
-                let first = self.retired.insert(generation);
-                self.check(first, "retired twice");
-                self.programs.remove(&generation);
-            }
-            Action::Progress(request, step) => self.progressed(request, step),
-            Action::Exit(code) => self.exited = Some(code),
+            Event::Start | Event::Timeout => {}
+        }
+        Ok(())
+    }
+
+    fn unasked(&mut self, generation: Generation, asked: impl Fn(&Life) -> bool) {
+        if self.lives.get(&generation).is_some_and(|life| !asked(life) && !life.killed) {
+            self.left.faults = self.left.faults.saturating_sub(1);
         }
     }
 
-    fn spawned(&mut self, generation: Generation, request: Option<Request>) {
-        self.check(!self.programs.contains_key(&generation) && !self.retired.contains(&generation), "started twice");
-        self.check(!self.stopping, "started although everything is being stopped");
-        if !self.machine.policy.overlap {
-            self.check(self.programs.is_empty(), "two at once without overlap");
+    fn main_ends(&mut self, generation: Generation, outcome: Outcome) {
+        let first = self.lives.get(&generation).is_some_and(|life| life.main.is_none());
+        if first && self.speaks == Some(Some(generation)) {
+            self.code = Some(outcome.exit_code());
         }
-        if let Some(request) = request {
-            self.check(self.requests.get(&request) == Some(&None), "started for a reload that is over");
-        }
-        self.programs.insert(generation, Program::default());
-        self.check(self.programs.len() <= LIVE_GENERATIONS, "too many at once");
+        self.change(generation, |life| {
+            life.main.get_or_insert(outcome);
+        });
     }
 
-    /// A reload ends with one step: drained, or failed. After `Settled` a failure is none of its business any more.
-    fn progressed(&mut self, request: Request, step: Step) {
-        let Some(end) = self.requests.get(&request).copied() else {
-            self.fail("progress of a reload nobody asked for")
-        };
-        if end.is_some() {
-            self.fail(&format!("request {request}: {step:?} after its end"));
-        }
-        match step {
-            Step::Drained(_) => self.requests.insert(request, Some(true)),
-            Step::Failed(_) => self.requests.insert(request, Some(false)),
-            Step::Queued | Step::Starting(_) | Step::Switched(_) | Step::Settled(_) => None,
-        };
-    }
-
-    fn invariants(&self, event: Event) {
-        self.invariant_nobody_is_refused();
-        self.invariant_at_most_one_newcomer_is_not_ready();
-        self.invariant_every_stop_has_an_end();
-        self.invariant_an_exit_leaves_nothing();
-        if event == Event::Timeout {
-            let again = self.machine.poll_timeout();
-            self.check(again.is_none_or(|at| at > self.now), "a time-out that is handled is over");
+    pub(super) fn change(&mut self, generation: Generation, change: impl FnOnce(&mut Life)) {
+        if let Some(life) = self.lives.get_mut(&generation) {
+            change(life);
         }
     }
 
-    /// From the first ready on, somebody who can take new connections has them, or they wait for the next one.
-    fn invariant_nobody_is_refused(&self) {
-        let Some(target) = self.target else { return };
-        if self.stopping || self.exited.is_some() || self.machine.is_stopping() || self.switching.is_some() {
-            return;
-        }
-        let lives = self.programs.get(&target).is_some_and(|program| program.ready && !program.main_gone);
-        self.check(lives || self.held, "new connections go to a generation that is gone, and are not held");
-    }
-
-    /// Beside the one that has the place, ready or not: a program that never listens can be replaced too.
-    fn invariant_at_most_one_newcomer_is_not_ready(&self) {
-        let starting = self.machine.statuses().filter(|status| status.phase == Phase::Starting).count();
-        self.check(starting <= 1, "two newcomers are not ready");
-    }
-
-    fn invariant_every_stop_has_an_end(&self) {
-        for (generation, program) in &self.programs {
-            let asked = program.asked_main || program.asked_rest || program.killed || program.pre_stop;
-            self.check(!asked || self.machine.poll_timeout().is_some(), "a stop without a deadline");
-            self.check(!asked || self.machine.deadline(*generation).is_some(), "a stop whose deadline is not known");
-        }
-    }
-
-    fn invariant_an_exit_leaves_nothing(&self) {
-        if self.exited.is_some() {
-            self.check(self.programs.is_empty(), "exited while something runs");
-            self.check(self.requests.values().all(Option::is_some), "a reload that nobody has answered");
-            self.check(self.machine.poll_timeout().is_none(), "exited, and waits for something");
-        }
-    }
-
-    /// What can happen next in this world. `codes`: how a main process can end.
-    pub(super) fn possible(&self, codes: &[Outcome]) -> Vec<Event> {
+    /// What an honest driver can do next: events that its programs and clients bring about, and time.
+    pub(super) fn possible(&self) -> Vec<Move> {
         if self.exited.is_some() {
             return Vec::new();
         }
-        if let Some(generation) = self.switching {
-            return vec![Event::Switched(generation), Event::SwitchFailed(generation)];
+        if self.last == 0 {
+            return vec![Move::Tell(Event::Start)];
         }
         let mut events = Vec::new();
-        if self.told.is_empty() {
-            return vec![Event::Start];
+        if let Some(switching) = self.switches.front() {
+            // Nothing can be sent to one whose sockets are closed.
+            let there = self.lives.contains_key(switching);
+            events.extend(there.then_some(Event::Switched(*switching)));
+            events.extend((!there || self.left.faults > 0).then_some(Event::SwitchFailed(*switching)));
         }
-        for (generation, program) in &self.programs {
-            let main = !program.main_gone;
-            events.extend((main && !program.ready).then_some(Event::Ready(*generation)));
-            events.extend(codes.iter().filter(|_| main).map(|code| Event::MainExited(*generation, *code)));
-            events.extend((!program.tree_gone && (!main || program.killed)).then_some(Event::TreeGone(*generation)));
-            events.extend(program.watches_queues.then_some(Event::QueuesEmpty(*generation)));
-            events.extend(program.watches_owed.then_some(Event::Drained(*generation)));
-            events.extend(program.pre_stop.then_some(Event::PreStopDone(*generation)));
+        for (generation, life) in &self.lives {
+            self.possible_of(*generation, life, &mut events);
         }
-        if self.requests.len() < 2 {
-            events.push(Event::Reload(self.requests.len() as Request + 1));
+        let next_request = self.requests.last_key_value().map_or(1, |(last, _)| last + 1);
+        events.extend((self.left.reloads > 0).then_some(Event::Reload(next_request)));
+        events.extend((self.left.stops > 0).then_some(Event::Stop));
+        events.extend((self.left.forces > 0).then_some(Event::Force));
+        let due = self.machine.poll_timeout();
+        events.extend(due.filter(|at| *at <= self.now).map(|_| Event::Timeout));
+        let mut moves: Vec<Move> = events.into_iter().map(Move::Tell).collect();
+        if due.is_some_and(|at| at > self.now) {
+            moves.push(Move::Reach);
         }
-        events.extend([Event::Stop, Event::Force].into_iter().filter(|_| !self.stopping));
-        events.extend(self.machine.poll_timeout().map(|_| Event::Timeout));
-        events
+        if self.left.pauses > 0 && due.is_none_or(|at| at > self.now + seconds(1)) {
+            moves.push(Move::Pause);
+        }
+        moves
     }
 
-    /// Lets time pass until the machine wants to be called, or only tells it.
-    pub(super) fn step(&mut self, event: Event) {
-        if event == Event::Timeout
-            && let Some(at) = self.machine.poll_timeout()
-        {
-            self.now = self.now.max(at);
+    fn possible_of(&self, generation: Generation, life: &Life, events: &mut Vec<Event>) {
+        if life.main.is_none() {
+            events.extend(self.machine.awaits_ready(generation).then_some(Event::Ready(generation)));
+            let own: &[Outcome] = match (life.killed, life.asked_main, self.machine.policy.restart) {
+                (true, _, _) => &[KILLED],
+                (false, true, _) => &[TERMINATED],
+                (false, false, _) if self.left.faults == 0 => &[],
+                // Only there does it matter how it ended.
+                (false, false, Restart::OnFailure) => &[Outcome::Exited(0), KILLED],
+                (false, false, Restart::Never | Restart::Always) => &[KILLED],
+            };
+            events.extend(own.iter().map(|outcome| Event::MainExited(generation, *outcome)));
         }
-        self.tell(event);
-    }
-
-    /// Stops everything, with programs that do nothing by themselves: it must end, and in time.
-    pub(super) fn liveness(mut self) {
-        if self.exited.is_some() {
-            return;
-        }
-        if let Some(generation) = self.switching {
-            self.tell(Event::SwitchFailed(generation));
-        }
-        let limit = self.now + self.machine.policy.grace + super::seconds(1);
-        self.tell(Event::Stop);
-        for _ in 0..200 {
-            if self.exited.is_some() {
-                return;
-            }
-            let killed: Vec<Generation> = self.programs.iter().filter(|(_, p)| p.killed).map(|(g, _)| *g).collect();
-            if killed.is_empty() {
-                self.check(self.machine.poll_timeout().is_some(), "stopped, and waits for nothing");
-                self.step(Event::Timeout);
-            }
-            for generation in killed {
-                self.tell(Event::TreeGone(generation));
-            }
-            self.check(self.now <= limit, "a stop took longer than the grace");
-        }
-        self.fail("a stop never ended");
+        // Whoever watched it can be killed with it: then nobody saw how the main process ended.
+        let gone = life.main.is_some() || life.killed || self.left.faults > 0;
+        events.extend(gone.then_some(Event::TreeGone(generation)));
+        events.extend(life.watches_queues.then_some(Event::QueuesEmpty(generation)));
+        events.extend(life.watches_owed.then_some(Event::Drained(generation)));
+        events.extend(life.runs_pre_stop.then_some(Event::PreStopDone(generation)));
     }
 }
