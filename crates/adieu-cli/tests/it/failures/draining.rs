@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Begun, Service, kill, server};
+use super::{Service, kill, server};
 use crate::init::{PYTHON, until};
 
 /// Patient: nothing here takes as long.
@@ -209,7 +209,7 @@ fn what_nothing_moves_on_is_given_up_and_named() {
 fn a_final_stop_lingers_if_told_to() {
     let mut service = Service::start(&["--linger", "2s"]);
     let began = Instant::now();
-    let stop = Begun(service.command(&["stop", "s"]).spawn().expect("adieu can be started"));
+    let stop = service.begin(&["stop", "s"]);
     service.wait_for_phase(1, "draining");
     assert_eq!(service.answers(), 1, "it still serves");
     assert_eq!(stop.end().code, 0);

@@ -121,7 +121,7 @@ fn one_after_the_other() {
 /// The one that would take over dies at that moment, too: nobody is left, and that is the end, or a restart.
 #[test]
 fn one_that_dies_with_the_one_before_it() {
-    for step in ["before switch 1", "before serving 1"] {
+    for step in ["before switch 1", "after switch 1"] {
         for restart in ["never", "on-failure"] {
             let pause = format!("ADIEU_PAUSE={step}");
             let mut service = Service::start_in(&[&pause], &[LONG, &["--restart", restart]].concat());
