@@ -165,6 +165,7 @@ pub(crate) fn status(arguments: &StatusArgs) -> i32 {
         None => names(),
     };
     let mut all: Vec<Status> = Vec::new();
+    let mut code = code::DONE;
     for name in &wanted {
         let asked = ask(name, &Request::Status {}, |reply| {
             if let Reply::Status(status) = reply {
@@ -172,10 +173,12 @@ pub(crate) fn status(arguments: &StatusArgs) -> i32 {
             }
         });
         match asked {
-            // One that has ended since it was listed.
-            Err(_) if arguments.name.is_none() => {}
-            Err(error) => return failed(&error),
             Ok(()) => {}
+            Err(error) if arguments.name.is_some() => return failed(&error),
+            // The others are there all the same.
+            Err(error) if error.kind() == ErrorKind::TimedOut => code = failed(&error),
+            // One that has ended since it was listed.
+            Err(_) => {}
         }
     }
     if arguments.json {
@@ -185,12 +188,12 @@ pub(crate) fn status(arguments: &StatusArgs) -> i32 {
             serde_json::to_string_pretty(&all)
         };
         println!("{}", printed.unwrap_or_default());
-    } else if all.is_empty() {
+    } else if wanted.is_empty() {
         println!("no instance is running");
     } else {
         print!("{}", render::status(&all));
     }
-    code::DONE
+    code
 }
 
 pub(crate) fn stop(arguments: &StopArgs) -> i32 {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 
 use adieu_core::Timestamp;
-use adieu_core::outcome::{Cause, Outcome};
+use adieu_core::outcome::{Cause, Outcome, code};
 use adieu_core::signal::Signal;
 use adieu_core::switch::{self, Action, Event, Generation, Phase, Switch};
 use adieu_core::timeline::{Timeline, What};
@@ -81,6 +81,8 @@ pub(crate) struct Supervisor {
     pub(crate) launch_failure: Option<String>,
     pub(crate) launch_code: Option<i32>,
     pub(crate) last_end: Option<Signal>,
+    /// The final stop took force.
+    pub(crate) forced: bool,
     pub(crate) exit: Option<i32>,
     /// We had no children at all when we last reaped, and have started none since.
     pub(crate) childless: bool,
@@ -151,6 +153,7 @@ impl Supervisor {
             launch_failure: None,
             launch_code: None,
             last_end: None,
+            forced: false,
             exit: None,
             childless: false,
             next_look: now,
@@ -303,6 +306,7 @@ impl Supervisor {
         if let Outcome::Signaled(signal) = outcome {
             self.last_end = Some(signal);
         }
+        self.forced |= cause == Cause::Forced && self.switch.is_stopping();
         if !matches!(cause, Cause::Exit) {
             // The timeline has it already, without the memory's part in it.
             let text = format!("generation {generation} is gone: {outcome}, cause {}", cause.name());
@@ -317,10 +321,11 @@ impl Supervisor {
         self.exit = Some(mapped);
     }
 
-    fn answer_all_at_end(&mut self, code: i32) {
+    fn answer_all_at_end(&mut self, exit: i32) {
         self.answer_failed(false);
+        let (answer, how) = if self.forced { (code::FORCED, "ended by force") } else { (code::DONE, "stopped") };
         for client in self.clients.iter_mut().filter(|client| client.waits_for_end) {
-            client.done(adieu_core::outcome::code::DONE, Some(format!("stopped, exit code {code}")), Vec::new());
+            client.done(answer, Some(format!("{how}, exit code {exit}")), Vec::new());
         }
     }
 

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use super::crowd::{CLIENTS, Crowd};
 use super::{Service, kill, kill_for_good};
 use crate::harness::the_machine;
-use crate::init::{state, until};
+use crate::init::{PYTHON, state, until};
 
 /// The server exits when another process has its lock.
 const ALONE: [&str; 2] = ["--overlap", "no"];
@@ -77,7 +77,7 @@ fn the_old_command_comes_back_when_the_new_one_fails() {
 fn the_old_command_cannot_come_back() {
     let scene = crate::init::Scene::new();
     let program = scene.write("program.py", &std::fs::read_to_string(super::server()).expect("it is there"));
-    let mut service = Service::start(&[&ALONE[..], &["--", crate::init::PYTHON, &program]].concat());
+    let mut service = Service::start(&[&ALONE[..], &["--", PYTHON, &program]].concat());
     std::fs::remove_file(&program).expect("it is ours");
     let told = service.reload(&["--env", "FAULT=exit:3"]);
     assert_eq!(told.code, 1, "{told:?}");
@@ -88,20 +88,20 @@ fn the_old_command_cannot_come_back() {
 /// The queue is not a grave: after twice the time to get ready its clients are let go.
 #[test]
 fn clients_do_not_wait_for_ever() {
-    let service = Service::start(&[&ALONE[..], &["--ready-timeout", "1500ms", "--restart", "on-failure"]].concat());
-    // The command in force fails as long as this file is there; the first start was before.
-    let trap = service.scene.path("trap");
-    let script = "if test -e trap; then sleep 0.1; exit 1; fi; exec \"$@\"";
     let server = super::server();
-    service.must_reload(&["--", "sh", "-c", script, "sh", crate::init::PYTHON, &server]);
+    // The command fails as long as there is a trap; the first start is before.
+    let script = "if test -e trap; then sleep 0.1; exit 1; fi; exec \"$@\"";
+    let program = ["--", "sh", "-c", script, "sh", PYTHON, &server];
+    let service = Service::start(&[&["--ready-timeout", "1s", "--restart", "on-failure"], &program[..]].concat());
+    let trap = service.scene.path("trap");
     std::fs::write(&trap, "").expect("it is ours");
     let waiting = super::slow_request(&service);
     let listens = || std::net::TcpStream::connect(("127.0.0.1", service.port.number())).is_ok();
-    kill_for_good(service.main(2));
+    kill_for_good(service.main(1));
     assert!(listens(), "the queue is kept");
     until("the queue is given up", || !listens());
     let output = service.init.process.output();
-    assert!(output.contains("nobody has served for 3s: new connections are refused"), "{output}");
+    assert!(output.contains("nobody has served for 2s: new connections are refused"), "{output}");
     drop(waiting);
     std::fs::remove_file(&trap).expect("it is ours");
     until("it serves again", || service.get("/").is_ok());
@@ -140,5 +140,20 @@ fn whoever_is_killed_at_any_step() {
         let ends = crowd.end();
         assert!(ends.refused == 0 && ends.lost() <= CLIENTS, "{ends:?}\n{}", account());
         service.end();
+    }
+}
+
+/// The supervisor has a listener of its own then: with its end everything ends, and clients are refused, not kept waiting.
+#[test]
+fn the_supervisor_is_killed() {
+    for step in ["after hold 1", "before ask_main 1", "before retire 1", "before spawn 2", "before serving 2"] {
+        let mut service = alone(&[&format!("ADIEU_PAUSE={step}")], &["--grace", "1s"]);
+        let reload = service.begin_reload(&[]);
+        until(&format!("it stops {step}"), || state(service.init.pid) == Some('T'));
+        kill_for_good(service.init.pid);
+        assert_eq!(reload.end().code, 1, "{step}");
+        service.init.wait();
+        service.nobody_is_left();
+        assert!(std::net::TcpStream::connect(("127.0.0.1", service.port.number())).is_err(), "{step}");
     }
 }

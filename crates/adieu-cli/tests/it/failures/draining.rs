@@ -1,4 +1,5 @@
-//! Draining from outside: a server that knows nothing of stop signals is asked to stop when nobody is owed an answer.
+//! Draining from outside: a server that knows nothing of stop signals is asked to stop when nobody is owed an answer. One
+//! has a thread for each connection and blocks in it, the other one loop for all.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,9 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Begun, Service, kill};
-use crate::harness::get;
-use crate::init::until;
+use super::{Service, kill, server};
+use crate::init::{PYTHON, until};
 
 /// Patient: nothing here takes as long.
 const PATIENT: &[&str] = &["--drain-timeout", "40s", "--drain-quiet", "20s", "--grace", "60s"];
@@ -20,8 +20,13 @@ fn connect(port: u16) -> TcpStream {
     stream
 }
 
+/// Reads the only answer; its body.
+fn answer(mut stream: TcpStream) -> io::Result<Vec<u8>> {
+    next_answer(&mut stream)
+}
+
 /// Reads one answer; its body.
-fn answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+fn next_answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let mut byte = [0];
@@ -35,15 +40,36 @@ fn answer(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(body)
 }
 
-/// Starts these clients, reloads as soon as the first generation has their connections, and returns what they got.
-fn reloads_under<T: Send + 'static>(clients: Vec<Box<dyn FnOnce(u16) -> io::Result<T> + Send>>) -> Vec<T> {
-    let service = Service::start(PATIENT);
-    let (port, all) = (service.port.number(), clients.len() as u64);
-    let clients: Vec<_> = clients.into_iter().map(|client| thread::spawn(move || client(port))).collect();
-    until("the clients are connected", || {
-        let counts = service.generation(1).map(|generation| generation["connections"].clone()).unwrap_or_default();
-        ["owed", "unknown", "quiet"].iter().filter_map(|class| counts[class].as_u64()).sum::<u64>() == all
-    });
+/// The server with threads.
+fn threads() -> [String; 2] {
+    [PYTHON.to_owned(), server()]
+}
+
+/// The server with a loop.
+fn a_loop() -> [String; 2] {
+    ["node".to_owned(), server().replace(".py", ".js")]
+}
+
+/// A client: what it asks for, and how it goes on from there.
+struct Client<T> {
+    request: Vec<u8>,
+    rest: fn(TcpStream) -> io::Result<T>,
+}
+
+fn get(path: &str, rest: fn(TcpStream) -> io::Result<Vec<u8>>) -> Client<Vec<u8>> {
+    Client { request: format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").into(), rest }
+}
+
+/// Asks the first generation for all of this, reloads, and returns what the clients got.
+fn reloads_under<T: Send + 'static>([program, file]: [String; 2], clients: Vec<Client<T>>) -> Vec<T> {
+    let service = Service::start(&[PATIENT, &["--", &program, &file]].concat());
+    let port = service.port.number();
+    let start = |Client { request, rest }| {
+        let mut stream = connect(port);
+        stream.write_all(&request).expect("it is connected");
+        thread::spawn(move || rest(stream))
+    };
+    let clients: Vec<_> = clients.into_iter().map(start).collect();
     service.must_reload(&["--wait", "drained"]);
     let account = service.account();
     service.end();
@@ -53,46 +79,40 @@ fn reloads_under<T: Send + 'static>(clients: Vec<Box<dyn FnOnce(u16) -> io::Resu
 
 #[test]
 fn slow_answers_are_given() {
-    let client = |millis: u32| -> Box<dyn FnOnce(u16) -> io::Result<String> + Send> {
-        Box::new(move |port| get(port, &format!("/sleep/{millis}")))
-    };
-    for answer in reloads_under([300, 500, 1000, 2000, 3000].map(client).into()) {
-        assert!(answer.starts_with("generation 1 "), "{answer}");
+    for program in [threads(), a_loop()] {
+        let clients = [50, 300, 500, 1000, 2000, 3000].map(|millis| get(&format!("/sleep/{millis}"), answer));
+        for answer in reloads_under(program, clients.into()) {
+            assert!(answer.starts_with(b"generation 1 "), "{answer:?}");
+        }
     }
 }
 
 /// The control: asked to stop at once, the server answers none of them.
 #[test]
 fn without_a_drain_they_are_cut_off() {
-    let service = Service::start(PATIENT);
-    let port = service.port.number();
-    let client = thread::spawn(move || get(port, "/sleep/1000"));
-    until("the request is under way", || {
-        service.generation(1).is_some_and(|generation| generation["connections"]["owed"] == 1)
-    });
+    let (service, mut client, _) = stuck(PATIENT);
     kill(service.main(1), Signal::TERM);
-    assert!(client.join().expect("no client panics").is_err());
+    assert!(client.read(&mut [0]).is_ok_and(|read| read == 0), "it ends without an answer");
 }
 
 #[test]
 fn a_slow_upload_is_read_and_answered() {
-    let client = |port| {
-        let mut stream = connect(port);
-        write!(stream, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n")?;
+    let rest = |mut stream: TcpStream| {
         for _ in 0..20 {
             stream.write_all(&[b'x'; 100_000])?;
             thread::sleep(Duration::from_millis(100));
         }
-        answer(&mut stream)
+        answer(stream)
     };
-    assert_eq!(reloads_under(vec![Box::new(client)]), [b"2000000"]);
+    for program in [threads(), a_loop()] {
+        let request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2000000\r\n\r\n".to_vec();
+        assert_eq!(reloads_under(program, vec![Client { request, rest }]), [b"2000000"]);
+    }
 }
 
 #[test]
 fn a_client_that_reads_slowly_gets_everything() {
-    let client = |port| {
-        let mut stream = connect(port);
-        write!(stream, "GET /bytes/8000000/1000000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")?;
+    let rest = |mut stream: TcpStream| {
         let (mut got, mut buffer) = (0, vec![0; 200_000]);
         loop {
             match stream.read(&mut buffer)? {
@@ -102,29 +122,27 @@ fn a_client_that_reads_slowly_gets_everything() {
             thread::sleep(Duration::from_millis(50));
         }
     };
-    assert!(reloads_under(vec![Box::new(client)])[0] > 8_000_000);
+    for program in [threads(), a_loop()] {
+        let request = b"GET /bytes/8000000/1000000000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_vec();
+        assert!(reloads_under(program, vec![Client { request, rest }])[0] > 8_000_000);
+    }
 }
 
 #[test]
 fn a_long_download_arrives_whole() {
-    let client = |port| {
-        let mut stream = connect(port);
-        write!(stream, "GET /bytes/50000000/20000000 HTTP/1.1\r\nHost: x\r\n\r\n")?;
-        Ok(answer(&mut stream)?.len())
-    };
-    assert_eq!(reloads_under(vec![Box::new(client)]), [50_000_000]);
+    for program in [threads(), a_loop()] {
+        let got = reloads_under(program, vec![get("/bytes/50000000/20000000", answer)]);
+        assert_eq!(got.iter().map(Vec::len).collect::<Vec<_>>(), [50_000_000]);
+    }
 }
 
 /// All requests are in the program's hands when the first answer comes: nothing in the connection tells that more are
 /// owed. That nobody waits to read from it does.
 #[test]
 fn pipelined_requests_are_all_answered() {
-    let client = |port| {
-        let mut stream = connect(port);
-        stream.write_all(&b"GET /sleep/400 HTTP/1.1\r\nHost: x\r\n\r\n".repeat(5))?;
-        (0..5).map(|_| answer(&mut stream)).collect::<io::Result<Vec<_>>>()
-    };
-    for answer in reloads_under(vec![Box::new(client)]).concat() {
+    let request = b"GET /sleep/400 HTTP/1.1\r\nHost: x\r\n\r\n".repeat(5);
+    let rest = |mut stream: TcpStream| (0..5).map(|_| next_answer(&mut stream)).collect::<io::Result<Vec<_>>>();
+    for answer in reloads_under(threads(), vec![Client { request, rest }]).concat() {
         assert!(answer.starts_with(b"generation 1 "), "{answer:?}");
     }
 }
@@ -132,17 +150,18 @@ fn pipelined_requests_are_all_answered() {
 /// An answer that comes in pieces with long pauses between them.
 #[test]
 fn an_answer_that_pauses_is_not_taken_for_ended() {
-    let client = |port| {
-        let mut stream = connect(port);
-        write!(stream, "GET /bytes/5/2 HTTP/1.1\r\nHost: x\r\n\r\n")?;
-        answer(&mut stream)
-    };
-    assert_eq!(reloads_under(vec![Box::new(client)]), [b"xxxxx"]);
+    assert_eq!(reloads_under(threads(), vec![get("/bytes/5/2", answer)]), [b"xxxxx"]);
 }
 
 #[test]
 fn a_client_that_never_says_anything_does_not_hold_the_drain() {
-    let service = Service::start(PATIENT);
+    for [program, file] in [threads(), a_loop()] {
+        silence_is_no_work(&[PATIENT, &["--", &program, &file]].concat());
+    }
+}
+
+fn silence_is_no_work(options: &[&str]) {
+    let service = Service::start(options);
     let _silent = connect(service.port.number());
     until("it is accepted", || {
         let counts = service.generation(1).map(|generation| generation["connections"].clone()).unwrap_or_default();
@@ -190,11 +209,23 @@ fn what_nothing_moves_on_is_given_up_and_named() {
 fn a_final_stop_lingers_if_told_to() {
     let mut service = Service::start(&["--linger", "2s"]);
     let began = Instant::now();
-    let stop = Begun(service.command(&["stop", "s"]).spawn().expect("adieu can be started"));
+    let stop = service.begin(&["stop", "s"]);
     service.wait_for_phase(1, "draining");
     assert_eq!(service.answers(), 1, "it still serves");
     assert_eq!(stop.end().code, 0);
     assert!(began.elapsed() >= Duration::from_millis(1990), "{:?}", began.elapsed());
     assert_eq!(service.init.wait(), 143);
+    service.nobody_is_left();
+}
+
+/// The command that asked for the stop is told when it took force.
+#[test]
+fn a_final_stop_that_takes_force_says_so() {
+    let server = server();
+    let program = ["--", "sh", "-c", "trap '' TERM; \"$@\"", "sh", PYTHON, &server];
+    let mut service = Service::start(&[&["--grace", "500ms"], &program[..]].concat());
+    let told = service.stop_from_outside();
+    assert!(told.code == 3 && told.error.contains("ended by force, exit code 137"), "{told:?}");
+    assert_eq!(service.init.wait(), 137);
     service.nobody_is_left();
 }

@@ -128,7 +128,7 @@ fn a_stop_in_the_middle_of_a_reload() {
 #[test]
 fn a_reload_in_the_middle_of_a_stop() {
     let mut service = Service::start(&["--pre-stop", "sleep 1"]);
-    let mut stop = Begun(service.command(&["stop", "s"]).spawn().expect("adieu can be started"));
+    let mut stop = service.begin(&["stop", "s"]);
     service.wait_for_phase(1, "ending");
     let told = service.reload(&[]);
     assert!(told.code == 1 && told.error.contains("everything is being stopped"), "{told:?}");

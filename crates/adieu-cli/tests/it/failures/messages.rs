@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 
+use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::Service;
-use crate::init::until;
+use super::{Begun, Service};
+use crate::init::{state, until};
 
 /// All that is answered to these bytes, which end the conversation from our side or not.
 fn answers(service: &Service, bytes: &[u8]) -> Vec<Value> {
@@ -99,5 +100,21 @@ fn more_clients_than_are_served() {
     assert_eq!(reload.end().code, 0);
     drop(crowd);
     until("there is room again", || service.command(&["status", "s"]).output().is_ok_and(|told| told.status.success()));
+    service.end();
+}
+
+/// Whoever asks an instance whose process is stopped is told so, and not kept.
+#[test]
+fn an_instance_that_does_not_answer() {
+    let service = Service::start(&[]);
+    super::kill(service.init.pid, Signal::STOP);
+    until("it is stopped", || state(service.init.pid) == Some('T'));
+    let commands = [&["status"][..], &["status", "s"], &["timeline", "s"], &["send", "s", "CONT"]];
+    let begun: Vec<Begun> = commands.iter().map(|words| service.begin(words)).collect();
+    for (told, words) in begun.into_iter().map(Begun::end).zip(commands) {
+        assert!(told.code == 1 && told.error.contains("\"s\" does not answer"), "{words:?}: {told:?}");
+    }
+    super::kill(service.init.pid, Signal::CONT);
+    assert_eq!(service.answers(), 1);
     service.end();
 }

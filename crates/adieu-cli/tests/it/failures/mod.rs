@@ -92,7 +92,12 @@ impl Service {
 
     /// Starts `adieu reload s WORDS`.
     fn begin_reload(&self, words: &[&str]) -> Begun {
-        let mut command = self.command(&[&["reload", "s"], words].concat());
+        self.begin(&[&["reload", "s"], words].concat())
+    }
+
+    /// Starts `adieu WORDS`.
+    fn begin(&self, words: &[&str]) -> Begun {
+        let mut command = self.command(words);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         Begun(command.spawn().expect("adieu can be started"))
     }

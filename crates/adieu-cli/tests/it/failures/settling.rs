@@ -7,7 +7,7 @@ use rustix::process::{Pid, Signal};
 
 use super::crowd::{CLIENTS, Crowd, Ends};
 use super::{Begun, Service, Told, kill_for_good};
-use crate::init::until;
+use crate::init::{state, until};
 
 /// Long enough for a test to do what it wants while a generation settles.
 const LONG: &[&str] = &["--settle", "30s", "--grace", "60s"];
@@ -116,4 +116,35 @@ fn one_after_the_other() {
     assert_eq!(ends.refused, 0, "{ends:?}\n{}", service.account());
     assert!(ends.lost() <= 3 * CLIENTS, "{ends:?}\n{}", service.account());
     service.end();
+}
+
+/// The one that would take over dies at that moment, too: nobody is left, and that is the end, or a restart.
+#[test]
+fn one_that_dies_with_the_one_before_it() {
+    for step in ["before switch 1", "after switch 1"] {
+        for restart in ["never", "on-failure"] {
+            let pause = format!("ADIEU_PAUSE={step}");
+            let mut service = Service::start_in(&[&pause], &[LONG, &["--restart", restart]].concat());
+            let crowd = Crowd::at(&service);
+            let old = service.main(1);
+            let (reload, newcomer) = switched(&service, &[]);
+            kill_for_good(newcomer);
+            until(&format!("it stops {step}"), || state(service.init.pid) == Some('T'));
+            kill_for_good(old);
+            rustix::process::kill_process(service.init.pid, Signal::CONT).expect("it is there");
+            let told = reload.end();
+            assert!(told.code != 0 && told.error.contains("generation 2 was ended by SIGKILL"), "{step}: {told:?}");
+            if restart == "never" {
+                assert_eq!(service.init.wait(), 137, "{step}: {}", service.init.process.output());
+                service.nobody_is_left();
+                crowd.end();
+            } else {
+                crowd.wait_for_answers_of(3, 10);
+                let ends = crowd.end();
+                assert_eq!(ends.refused, 0, "{step}: {ends:?}\n{}", service.account());
+                assert!(ends.lost() <= 2 * CLIENTS, "{step}: {ends:?}\n{}", service.account());
+                service.end();
+            }
+        }
+    }
 }

@@ -111,7 +111,7 @@ fn the_status_of_one_that_drains_and_of_one_that_ends() {
     kill_for_good(service.main(1));
     until("the old one is gone", || service.generation(1).is_none());
     let mut service = service;
-    let mut stop = super::Begun(service.command(&["stop", "s"]).spawn().expect("adieu can be started"));
+    let mut stop = service.begin(&["stop", "s"]);
     service.wait_for_phase(2, "ending");
     assert!(service.status_text().contains("generation 2  ending, pid "), "{}", service.status_text());
     assert!(!stop.is_over());
