@@ -12,7 +12,7 @@ use adieu_linux::pidfd::Pidfd;
 use adieu_linux::seccomp::{Call, CallKind};
 use adieu_linux::{clock, descriptors, memory, process, sockets};
 
-use crate::groups::Groups;
+use crate::groups::{Groups, Holder};
 use crate::running::WaitingListen;
 use crate::supervisor::Supervisor;
 
@@ -105,7 +105,7 @@ impl Supervisor {
                     return self.give_held(generation, call, process, held);
                 }
                 self.share(generation, own.as_fd(), &endpoint);
-                self.keep(generation, process, own, address);
+                self.keep(generation, (process, fd), own, address);
                 false
             }
             Access::Replace(original) => self.replace(generation, call, process, address, original.as_ref()),
@@ -150,16 +150,18 @@ impl Supervisor {
         }
     }
 
-    fn keep(&mut self, generation: Generation, process: i32, socket: OwnedFd, address: SocketAddr) {
+    /// Keeps a socket that a process has as a descriptor, and that is about to be bound.
+    fn keep(&mut self, generation: Generation, (process, fd): (i32, i32), socket: OwnedFd, address: SocketAddr) {
         let kept = self.groups.keep(generation, socket, Some(address));
         if let Ok(id) = kept {
-            self.set_holder(id, process);
+            self.set_holder(id, process, fd);
         }
     }
 
-    fn set_holder(&mut self, id: SocketId, process: i32) {
+    fn set_holder(&mut self, id: SocketId, process: i32, fd: i32) {
         if let Some(socket) = self.groups.get_mut(id) {
-            (socket.holder, socket.unheld_since) = (Pidfd::open(process).ok().map(|pidfd| (process, pidfd)), None);
+            socket.holder = Pidfd::open(process).ok().map(|pidfd| Holder { process, fd, pidfd });
+            socket.unheld_since = None;
         }
     }
 
@@ -172,7 +174,7 @@ impl Supervisor {
             return false;
         }
         self.groups.hand_over(held, generation);
-        self.set_holder(held, process);
+        self.set_holder(held, process, fd);
         self.listener(generation).is_some_and(|listener| listener.reply(call.id, Ok(())).is_ok())
     }
 
@@ -217,7 +219,7 @@ impl Supervisor {
             self.note_once(format!("cannot replace a socket of pid {process} ({error}): its reloads are not seamless"));
             return false;
         }
-        self.keep(generation, process, ours, address);
+        self.keep(generation, (process, fd), ours, address);
         false
     }
 

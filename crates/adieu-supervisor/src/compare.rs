@@ -34,16 +34,18 @@ impl Supervisor {
     /// Where `generation` listens without our having seen it; `None` where that cannot be known.
     pub(crate) fn unseen_listeners(&self, generation: Generation) -> Option<Vec<Endpoint>> {
         let running = self.running.get(&generation)?;
-        let own = self.own_inodes(generation)?;
-        let listeners = diag::tcp_sockets(&EVERYWHERE, &[state::LISTEN]).ok()?;
-        let unseen = |listener: &&diag::Socket| {
+        let mut listeners = diag::tcp_sockets(&EVERYWHERE, &[state::LISTEN]).ok()?;
+        listeners.retain(|listener| {
             let inode = listener.inode;
-            own.contains(&inode)
-                && !self.groups.has(inode)
-                && !running.loose.contains(&inode)
-                && !self.inherited.has(inode)
-        };
-        let mut found: Vec<Endpoint> = listeners.iter().filter(unseen).map(diag::Socket::endpoint).collect();
+            !self.groups.has(inode) && !running.loose.contains(&inode) && !self.inherited.has(inode)
+        });
+        if listeners.is_empty() {
+            // Nobody's are unknown: whose they would be need not be asked.
+            return Some(Vec::new());
+        }
+        let own = self.own_inodes(generation)?;
+        let own = |listener: &&diag::Socket| own.contains(&listener.inode);
+        let mut found: Vec<Endpoint> = listeners.iter().filter(own).map(diag::Socket::endpoint).collect();
         found.sort_unstable();
         found.dedup();
         Some(found)

@@ -79,8 +79,8 @@ impl Supervisor {
             }
         }
         for (id, socket) in self.groups.all() {
-            if let Some((_, holder)) = &socket.holder {
-                interests.push((holder.as_fd(), Readiness::READ));
+            if let Some(holder) = &socket.holder {
+                interests.push((holder.pidfd.as_fd(), Readiness::READ));
                 sources.push(Source::Holder(id));
             }
         }

@@ -30,6 +30,14 @@ const PUT_BY: Generation = Generation::MAX - 2;
 /// An interface that does not exist: a listener bound to it is invisible to new connections.
 const NOWHERE: u32 = 0x7fff_fffe;
 
+/// A process that has a socket, and the descriptor that it had it as.
+#[derive(Debug)]
+pub(crate) struct Holder {
+    pub(crate) process: i32,
+    pub(crate) fd: i32,
+    pub(crate) pidfd: Pidfd,
+}
+
 /// One socket that is held in duplicate.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -41,7 +49,7 @@ pub(crate) struct Socket {
     /// What its program bound it to.
     pub(crate) bound: Option<std::net::SocketAddr>,
     /// The process that bound it, until it ends.
-    pub(crate) holder: Option<(i32, Pidfd)>,
+    pub(crate) holder: Option<Holder>,
     /// No process has had it since.
     pub(crate) unheld_since: Option<Timestamp>,
     hidden: bool,

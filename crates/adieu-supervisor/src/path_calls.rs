@@ -31,6 +31,8 @@ impl Supervisor {
         if self.listener(generation).is_none_or(|listener| !listener.is_valid(call.id)) {
             return false;
         }
+        // A program that binds has often just unlinked.
+        self.paths.restore();
         self.drop_unheld_paths(generation);
         let shared = matches!(name, Name::Abstract(_));
         let given = self.paths.held_at(&name).or_else(|| self.paths.served_at(&name, generation).filter(|_| shared));

@@ -172,7 +172,7 @@ impl Paths {
 
     /// Puts back the paths that have been unlinked although somebody serves there.
     pub(crate) fn restore(&self) {
-        for listener in self.all.iter().filter(|listener| self.is_target(listener)) {
+        for listener in self.all.iter().filter(|listener| self.is_target(listener) && listener.fd.is_some()) {
             if let (Some(beside), Some(path)) = (&listener.beside, listener.name.path())
                 && file_at(&path).is_none()
             {
@@ -223,6 +223,8 @@ impl Paths {
         let (gone, stay): (Vec<PathListener>, Vec<PathListener>) =
             std::mem::take(&mut self.all).into_iter().partition(which);
         self.all = stay;
+        // What one that ends has unlinked last may not have been heard of yet.
+        self.restore();
         for listener in gone {
             let others = self.all.iter().any(|other| other.name == listener.name);
             if !others {

@@ -8,10 +8,9 @@ use std::time::Duration;
 use adieu_core::address::Endpoint;
 use adieu_core::group::SocketId;
 use adieu_core::switch::Generation;
-use adieu_linux::pidfd::Pidfd;
 use adieu_linux::{clock, descriptors, process};
 
-use crate::groups::{HELD, Socket};
+use crate::groups::{HELD, Holder, Socket};
 use crate::supervisor::Supervisor;
 
 /// A program that binds an address again within this time gets the socket that it has closed, with all who wait.
@@ -117,10 +116,10 @@ impl Supervisor {
     }
 }
 
-/// Whether the process that bound the socket still has it. Usually it has, and no tree needs to be looked through.
+/// Whether the process that bound the socket still has it where it had it. Usually it has, and no tree needs to be looked
+/// through.
 fn has_it(socket: &Socket) -> bool {
-    let has = |(pid, _): &(i32, Pidfd)| {
-        descriptors::sockets(*pid).is_ok_and(|found| found.iter().any(|(_, inode)| *inode == socket.inode))
-    };
+    let has =
+        |holder: &Holder| descriptors::socket_inode(holder.process, holder.fd).ok().flatten() == Some(socket.inode);
     socket.holder.as_ref().is_some_and(has)
 }
