@@ -8,7 +8,6 @@ use adieu_core::duration;
 use adieu_core::outcome::code;
 use adieu_core::restart::Restart;
 use adieu_core::signal::Signal;
-use adieu_linux::spawn::exit_now;
 use adieu_supervisor::options::{self, Hook, Options, ReadyWhen, Sockets};
 use clap::Args;
 
@@ -117,12 +116,6 @@ pub(crate) fn run(arguments: RunArgs) -> i32 {
         json_log: arguments.log_format == "json",
         command: arguments.command,
     };
-    match adieu_supervisor::run(options) {
-        // Whoever waits for us waits for the program: nothing is left to be written or cleaned up.
-        Ok(code) => exit_now(code & 0xff),
-        Err(error) => {
-            complain(&error);
-            code::RUN_FAILED
-        }
-    }
+    complain(&adieu_supervisor::run(options));
+    code::RUN_FAILED
 }

@@ -18,27 +18,35 @@ pub fn read(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Lets go the pages of this program's own code and constants that are in memory for it, but those from the first to the last
-/// of the functions `keep`: what is needed again comes back from the page cache, page by page. After a start, most of them
-/// were needed for the start only (`madvise(2)`, MADV_DONTNEED).
-pub fn release_code(keep: &[*const ()]) {
+/// Lets go the pages of this program's own code and constants that are in memory for it: what is needed again comes back from
+/// the page cache, page by page. After a start, most of them were needed for the start only (`madvise(2)`, MADV_DONTNEED).
+/// Of each group of functions in `soon`, all code from the first to the last is brought back at once.
+pub fn release_code(soon: &[&[*const ()]]) {
     unsafe extern "C" {
         /// From the linker: where the first segment begins, and where code ends (`end(3)`).
         static __executable_start: u8;
         static etext: u8;
     }
+    /// The smallest page; where pages are larger and the end is not on the border of one, nothing is let go.
+    const PAGE: usize = 4096;
     let (start, end) = (&raw const __executable_start as usize, &raw const etext as usize);
-    let kept = keep.iter().map(|function| function.addr()).filter(|address| (start..end).contains(address));
-    let (first, last) = (kept.clone().min().unwrap_or(end), kept.max().unwrap_or(end));
-    for (from, to) in [(start, first), (last, end)] {
-        let (from, to) = (from.next_multiple_of(PAGE), to - to % PAGE);
-        if from < to {
-            // SAFETY: between the linker's two marks a program has only read-only mappings of its own file: dropping their
-            // pages changes no byte of them. Holes between them are ENOMEM, after the rest was done.
-            unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) };
+    let (from, to) = (start.next_multiple_of(PAGE), end - end % PAGE);
+    if from < to {
+        // SAFETY: between the linker's two marks a program has only read-only mappings of its own file: dropping their
+        // pages changes no byte of them. A hole between them is ENOMEM, after the rest was done.
+        unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) };
+    }
+    // The one function of libc's that only an end needs.
+    let kill: &[*const ()] = &[libc::kill as *const ()];
+    for group in soon.iter().chain([&kill]) {
+        let within = group.iter().map(|function| function.addr()).filter(|address| (from..to).contains(address));
+        let (Some(first), Some(last)) = (within.clone().min(), within.max()) else { continue };
+        for address in (first..last).step_by(AROUND).chain([last]) {
+            // SAFETY: within the same mappings, and readable code.
+            unsafe { std::ptr::with_exposed_provenance::<u8>(address).read_volatile() };
         }
     }
 }
 
-/// At least the size of a page.
-const PAGE: usize = 4096;
+/// So much the kernel brings back with a page (`fault_around_bytes`).
+const AROUND: usize = 64 * 1024;

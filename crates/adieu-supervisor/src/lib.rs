@@ -44,6 +44,7 @@ use std::path::Path;
 
 use adieu_core::signal::Signal;
 use adieu_linux::signals::{self, SignalFd};
+use adieu_linux::spawn::exit_now;
 use adieu_linux::wait;
 
 pub use crate::launch::LaunchError;
@@ -65,15 +66,21 @@ pub enum RunError {
     NoCommand,
 }
 
-/// Runs a program until everything of it has ended, and returns the exit code for this process: the program's own,
-/// 128+n for signal n, 126 or 127 when it could not be started (changed by `--map-exit`).
+/// Runs a program until everything of it has ended, and then ends this process with the program's exit code, 128+n for
+/// signal n, 126 or 127 when it could not be started (changed by `--map-exit`). Returns only when it cannot begin, before
+/// anything has been started.
 ///
-/// Takes over this process: all signals are blocked and read here, children are reaped. Call it once, from the main
-/// thread, before any other thread exists.
-///
-/// # Errors
-/// [`RunError`], before anything has been started.
-pub fn run(options: Options) -> Result<i32, RunError> {
+/// Takes over this process: all signals are blocked and read here, children are reaped, and exit handlers do not run. Call it
+/// once, from the main thread, before any other thread exists.
+pub fn run(options: Options) -> RunError {
+    match supervise(options) {
+        // Whoever waits for us waits for the program: nothing is left to be written or cleaned up.
+        Ok(code) => exit_now(code & 0xff),
+        Err(error) => error,
+    }
+}
+
+fn supervise(options: Options) -> Result<i32, RunError> {
     let program = options.command.first().ok_or(RunError::NoCommand)?.clone();
     // Before anything is opened, which might get the number of one that was not passed after all.
     let inherited = passed::Inherited::from_environment();

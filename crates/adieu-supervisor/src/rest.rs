@@ -1,11 +1,14 @@
 //! Rest: when a start or a switch is over, nothing may happen for a long time, and what only they needed is let go.
 
+use std::ffi::CStr;
 use std::time::Duration;
 
 use adieu_core::Timestamp;
 use adieu_core::switch::Switch;
-use adieu_linux::{clock, memory};
+use adieu_core::timeline::Timeline;
+use adieu_linux::{clock, memory, wait};
 
+use crate::groups::Groups;
 use crate::supervisor::Supervisor;
 
 /// So long after a generation has come or gone. Programs that end sooner do not pay for it.
@@ -29,13 +32,20 @@ impl Supervisor {
         for running in self.running.values_mut() {
             running.look_at_memory();
         }
-        // From the machine to the beginning of all: what waits for events and what ends a program, in the order of linking.
+        // What ends a program should not have to be fetched first: everything between the machine and the beginning of all,
+        // as the linker puts it together.
         memory::release_code(&[
-            Switch::handle as *const (),
-            Switch::poll_action as *const (),
-            adieu_linux::poll::poll as *const (),
-            Self::wait_and_dispatch as *const (),
-            crate::run as *const (),
+            &[
+                Switch::handle as *const (),
+                Timeline::record as *const (),
+                wait::reap as *const (),
+                Self::tell as *const (),
+                Self::wait_and_dispatch as *const (),
+                Self::main_changed as *const (),
+                Groups::release as *const (),
+                crate::run as *const (),
+            ],
+            &[CStr::from_bytes_with_nul as *const ()],
         ]);
     }
 }

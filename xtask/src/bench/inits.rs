@@ -59,10 +59,12 @@ impl Init {
 pub(crate) fn compare() -> Outcome<String> {
     step(&mut cargo(&["build", "--quiet", "--release", "--package", "adieu-cli"]))?;
     let adieu = target_dir().join("release").join("adieu").display().to_string();
-    let run = [&adieu, "run", "--sockets", "off", "--"].map(String::from).to_vec();
+    let run =
+        |options: &[&str]| [&[&adieu, "run"], options, &["--"]].concat().iter().map(ToString::to_string).collect();
     let mut inits = vec![
         Init::new("no init", Vec::new()),
-        Init::new("adieu run", run),
+        Init::new("adieu run --sockets off", run(&["--sockets", "off"])),
+        Init::new("adieu run, with its keeper", run(&[])),
         Init::installed("tini", &["-s", "--"])?,
         Init::installed("dumb-init", &["--"])?,
         Init::installed("catatonit", &["--"])?,
@@ -106,7 +108,7 @@ fn stop_once(init: &mut Init, directory: &str) -> Outcome {
     }
     // Idle is what it is when its start is over, and what only that needed is let go.
     std::thread::sleep(Duration::from_millis(200));
-    let (pss, private) = memory(child.id())?;
+    let (pss, private) = init_memory(child.id())?;
     let asked = now()?;
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM)?;
     child.wait()?;
@@ -139,6 +141,22 @@ pub(crate) fn child() -> Outcome {
 fn now() -> Outcome<i64> {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC)?;
     Ok(time.tv_sec() * 1_000_000_000 + time.tv_nsec())
+}
+
+/// The memory of an init: also of the process that it keeps between itself and the program, if it does.
+fn init_memory(pid: u32) -> Outcome<(f64, f64)> {
+    let below = |pid: u32| -> Vec<u32> {
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        children.split_ascii_whitespace().filter_map(|child| child.parse().ok()).collect()
+    };
+    // The program itself has no children.
+    let between = below(pid).into_iter().filter(|child| !below(*child).is_empty());
+    let mut sum = memory(pid)?;
+    for keeper in between {
+        let (pss, private) = memory(keeper)?;
+        sum = (sum.0 + pss, sum.1 + private);
+    }
+    Ok(sum)
 }
 
 /// Proportional memory of one process in kB, and what each further one of its kind would add: the dirty part.
