@@ -92,7 +92,10 @@ pub(crate) async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpS
 
 fn classify(error: std::io::Error) -> Unconnected {
     match error.kind() {
-        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => Unconnected::Lost(Class::Reset),
+        // A reset that arrives behind a FIN is EPIPE (Linux, `tcp_reset`): both may have come before anyone here looked.
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe => {
+            Unconnected::Lost(Class::Reset)
+        }
         ErrorKind::TimedOut => Unconnected::Lost(Class::Timeout),
         ErrorKind::ConnectionRefused
         | ErrorKind::HostUnreachable
@@ -134,7 +137,9 @@ mod tests {
         for ours in [ErrorKind::AddrNotAvailable, ErrorKind::PermissionDenied, ErrorKind::OutOfMemory] {
             assert!(matches!(classify(ours.into()), Unconnected::Ours(_)), "{ours}");
         }
-        for lost in [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset, ErrorKind::TimedOut] {
+        for lost in
+            [ErrorKind::ConnectionRefused, ErrorKind::ConnectionReset, ErrorKind::BrokenPipe, ErrorKind::TimedOut]
+        {
             assert!(matches!(classify(lost.into()), Unconnected::Lost(_)), "{lost}");
         }
     }
