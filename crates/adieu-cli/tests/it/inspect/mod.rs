@@ -1,0 +1,5 @@
+//! `adieu doctor` and `adieu stop` on programs that are not ours: stubborn ones, healthy ones, and pids that change hands.
+
+mod case;
+mod healthy;
+mod stubborn;
