@@ -202,7 +202,9 @@ pub fn everybody(user: Option<u32>) -> Vec<Facts> {
         user.is_none_or(|user| std::fs::metadata(format!("/proc/{pid}")).is_ok_and(|meta| meta.uid() == user))
     };
     let all = pids.into_iter().filter(owned).filter_map(|pid| facts::glance(pid).ok());
-    all.filter(|facts| !facts.kernel_thread).collect()
+    let mut all: Vec<Facts> = all.filter(|facts| !facts.kernel_thread).collect();
+    all.iter_mut().for_each(facts::look_again);
+    all
 }
 
 #[cfg(test)]

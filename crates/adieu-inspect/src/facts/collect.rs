@@ -65,6 +65,13 @@ pub fn glance(pid: i32) -> Result<Facts, NoTarget> {
     Ok(facts)
 }
 
+/// Looks at the masks of short facts again, a while later: what is blocked for a moment only is not blocked.
+pub fn look_again(facts: &mut Facts) {
+    if facts.blocked_everywhere() != 0 {
+        threads::keep_blocked(facts.pid, &mut facts.threads);
+    }
+}
+
 fn glance_at(pid: i32) -> Result<Facts, NoTarget> {
     let gone = |error| match error {
         Unread::Denied => NoTarget::Hidden(pid),

@@ -9,7 +9,7 @@ use adieu_core::signal::Signal;
 use adieu_linux::proc::cgroup;
 use serde::Serialize;
 
-pub use self::collect::{collect, glance};
+pub use self::collect::{collect, glance, look_again};
 use crate::runtime::Runtime;
 use crate::supervisors::Supervision;
 

@@ -105,10 +105,23 @@ impl Work {
     }
 }
 
+/// So often masks are looked at: programs block signals for a moment when they fork.
+const LOOKS: u32 = 5;
+
+/// Forgets what a thread does not block any more. One that has ended blocks what it did.
+pub(super) fn keep_blocked(pid: i32, threads: &mut [Thread]) {
+    for thread in threads.iter_mut().filter(|thread| thread.blocked != 0 && thread.handler.is_none()) {
+        thread.blocked &= status::of_thread(pid, thread.id).map_or(u64::MAX, |status| status.blocked);
+    }
+}
+
 /// Watches for a while which threads run.
 pub(super) fn look_again(pid: i32, threads: &mut [Thread], window: Duration) {
     let before: Vec<_> = threads.iter().map(|thread| Work::of(pid, thread.id)).collect();
-    std::thread::sleep(window);
+    for _ in 0..LOOKS {
+        std::thread::sleep(window / LOOKS);
+        keep_blocked(pid, threads);
+    }
     for (thread, before) in threads.iter_mut().zip(before) {
         if let (Some(before), Some(after)) = (before, Work::of(pid, thread.id)) {
             thread.moved = before != after;

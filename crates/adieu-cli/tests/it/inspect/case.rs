@@ -1,6 +1,7 @@
 //! One program with what is to be found about it: a folder with a `case.json`. See `examples/stubborn/README.md`.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -170,9 +171,9 @@ impl Running<'_> {
         (all[0]["findings"].as_array().expect("findings").clone(), code == Some(1))
     }
 
-    /// Everything below the target.
-    pub(super) fn below_target(&self) -> Vec<Pid> {
-        descendants(self.target).into_iter().map(|(pid, _)| pid).collect()
+    /// Everything below the target, held.
+    pub(super) fn below_target(&self) -> Vec<(Pid, OwnedFd)> {
+        descendants(self.target)
     }
 
     pub(super) fn output(&self) -> String {

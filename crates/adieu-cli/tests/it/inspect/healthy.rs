@@ -18,7 +18,7 @@ fn healthy(case: &Case) {
     });
     // Somebody is connected and says nothing.
     let _client = std::net::TcpStream::connect(("127.0.0.1", running.port.number())).expect("it listens");
-    for pid in running.below_target().into_iter().chain([running.target]) {
+    for pid in running.below_target().into_iter().map(|(pid, _)| pid).chain([running.target]) {
         let (findings, alarming) = running.doctor(pid);
         assert!(!alarming, "{}: {}: {findings:#?}", case.name, command_line(pid));
     }

@@ -4,7 +4,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Output};
 use std::sync::Mutex;
 
-use rustix::process::Pid;
 use serde_json::Value;
 
 use super::case::{self, Case, Running};
@@ -63,9 +62,15 @@ fn stubborn(case: &Case) {
             assert_eq!(findings[0]["cause"], **cause, "{}: changed its mind: {findings:#?}", case.name);
         }
     }
-    let orphans = stop(case, &running);
-    for pid in orphans {
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    // What outlives the target is nobody's child any more.
+    let below = running.below_target();
+    let stopped = catch_unwind(AssertUnwindSafe(|| stop(case, &running)));
+    for (_, held) in &below {
+        // An error means that it has ended with the target.
+        let _ = rustix::process::pidfd_send_signal(held, rustix::process::Signal::KILL);
+    }
+    if let Err(panic) = stopped {
+        std::panic::resume_unwind(panic);
     }
 }
 
@@ -73,26 +78,24 @@ fn until_soon(mut holds: impl FnMut() -> bool) -> bool {
     (0..40).any(|_| holds())
 }
 
-/// Stops it, gracefully and then by force; returns what it has left behind.
-fn stop(case: &Case, running: &Running<'_>) -> Vec<Pid> {
+/// Stops it, gracefully and then by force.
+fn stop(case: &Case, running: &Running<'_>) {
     let target = running.target.to_string();
     let words = ["stop", &target, "--signal", &case.signal, "--grace", "3s", "--json"];
     let output = running.adieu(&words);
     assert_eq!(output.status.code(), Some(case.stop), "{}: {}", case.name, both(&output));
-    let mut left = Vec::new();
     if matches!(case.stop, 0 | 3 | 4) {
         let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
         let reason = &told["targets"][0]["findings"][0]["cause"];
         let expected = case.why.as_ref().or(case.doctor.as_ref().filter(|_| case.stop == 4));
         assert_eq!(reason.as_str(), expected.map(String::as_str), "{}: {told:#}", case.name);
         let entries = told["timeline"].as_array().expect("a timeline");
-        let behind = entries.iter().filter(|entry| entry["what"] == "left-behind");
-        left = behind.filter_map(|entry| pid_in(entry["text"].as_str()?)).collect();
-        assert_eq!(left.len(), case.left, "{}: {told:#}", case.name);
+        let left = entries.iter().filter(|entry| entry["what"] == "left-behind").count();
+        assert_eq!(left, case.left, "{}: {told:#}", case.name);
     }
     if case.stop == 0 {
         assert!(!lives(running.target), "{} is said to have ended", case.name);
-        return left;
+        return;
     }
     assert!(lives(running.target), "{} is said to be there: {}", case.name, both(&output));
     let output = running.adieu(&[&words[..4], &["--grace", "100ms", "--force", "--json"]].concat());
@@ -101,12 +104,6 @@ fn stop(case: &Case, running: &Running<'_>) -> Vec<Pid> {
     if forced == 3 {
         until("what was killed is gone", || !lives(running.target));
     }
-    left
-}
-
-/// The pid in `name (pid 7) goes on`.
-fn pid_in(text: &str) -> Option<Pid> {
-    text.rsplit_once("(pid ")?.1.split(')').next()?.parse().ok().and_then(Pid::from_raw)
 }
 
 fn both(output: &Output) -> String {
