@@ -11,7 +11,10 @@ until as_nobody "$bin/psql" -h 127.0.0.1 -p "$PORT" -U adieu -d postgres -c 'sel
     kill -0 "$server" || exit 1
     sleep 0.1
 done
-(sleep 1000 | as_nobody "$bin/psql" -h 127.0.0.1 -p "$PORT" -U adieu -d postgres > session.log 2>&1) &
+# The session ends with this shell, which holds its input.
+mkfifo input
+as_nobody "$bin/psql" -h 127.0.0.1 -p "$PORT" -U adieu -d postgres < input > session.log 2>&1 &
+exec 9> input
 until as_nobody "$bin/psql" -h 127.0.0.1 -p "$PORT" -U adieu -d postgres -At -c 'select count(*) from pg_stat_activity where datname is not null' 2> psql.log | grep -qx 2; do
     sleep 0.1
 done

@@ -1,6 +1,7 @@
 //! The signal is delivered; what keeps the process from acting on it.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Cause, Disposition, Finding, Question, Severity, disposition, handles, mask};
 use crate::facts::{Facts, Relative, Thread, bit};
@@ -151,7 +152,7 @@ pub(super) fn no_effect(facts: &Facts, question: &Question) -> Option<Finding> {
     if disposition(facts, signal) == Disposition::Ignored || facts.waiting() & bit(signal) != 0 {
         return None;
     }
-    let after = adieu_core::duration::format(asked);
+    let after = adieu_core::duration::format(Duration::from_secs(asked.as_secs_f64().round() as u64));
     let sentence = format!("it has had {signal} for {after} and goes on: {}", summary(facts));
     let mut finding =
         Finding::new(Cause::NoEffect, Severity::Blocks, sentence).seen(facts, "status", "SigCgt", mask(facts.caught));

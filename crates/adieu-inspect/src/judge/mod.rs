@@ -211,7 +211,10 @@ pub fn judge(facts: &Facts, question: &Question) -> Vec<Finding> {
         if findings.last().is_some_and(|last| over(last.cause)) {
             break;
         }
-        findings.extend(rule(facts, question));
+        let found = rule(facts, question);
+        // Only what nothing else explains.
+        let explained = findings.iter().any(|finding| finding.severity == Severity::Blocks);
+        findings.extend(found.filter(|finding| finding.cause != Cause::NoEffect || !explained));
     }
     findings
 }

@@ -2,4 +2,6 @@
 
 mod case;
 mod healthy;
+mod many;
+mod stopping;
 mod stubborn;
