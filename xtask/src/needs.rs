@@ -54,6 +54,8 @@ const NEEDS: &[Need] = &[
     Need { package: "python3-psycopg2", probe: Probe::Python("psycopg2") },
     Need { package: "python3-uvicorn", probe: Probe::Python("uvicorn") },
     Need { package: "python3-venv", probe: Probe::Python("ensurepip") },
+    Need { package: "redis-server", probe: Probe::Command("redis-server") },
+    Need { package: "runit", probe: Probe::Command("runsv") },
     Need { package: "tini", probe: Probe::Command("tini") },
 ];
 

@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 
 use adieu_core::outcome::code;
 use adieu_core::signal::Signal;
-use adieu_core::wire::{Reply, Request, Status, Wait, is_variable_name};
+use adieu_core::wire::{GenerationStatus, Reply, Request, Status, Wait, is_variable_name};
 use adieu_supervisor::client::ask;
 use adieu_supervisor::names;
 use clap::{Args, ValueEnum};
@@ -59,12 +59,6 @@ pub(crate) struct StatusArgs {
     /// As JSON
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StopArgs {
-    /// The instance
-    name: String,
 }
 
 #[derive(Debug, Args)]
@@ -196,9 +190,26 @@ pub(crate) fn status(arguments: &StatusArgs) -> i32 {
     code
 }
 
-pub(crate) fn stop(arguments: &StopArgs) -> i32 {
-    let name = arguments.name.trim_start_matches('@');
+/// Stops an instance through its control socket.
+pub(crate) fn stop(name: &str) -> i32 {
     converse(name, &Request::Stop {}, |_| {})
+}
+
+/// The pid of the program that an instance runs: of the generation that serves, or else of the newest.
+pub(crate) fn main_pid(name: &str) -> Result<i32, i32> {
+    let mut found = None;
+    let asked = ask(name, &Request::Status {}, |reply| {
+        if let Reply::Status(status) = reply {
+            let serving = |generation: &&GenerationStatus| generation.listeners.iter().any(|listener| listener.target);
+            let newest = status.generations.last();
+            found = status.generations.iter().find(serving).or(newest).map(|generation| generation.pid);
+        }
+    });
+    asked.map_err(|error| failed(&error))?;
+    found.ok_or_else(|| {
+        complain(&format!("the instance {name:?} runs no program now"));
+        code::NO_TARGET
+    })
 }
 
 pub(crate) fn send(arguments: &SendArgs) -> i32 {

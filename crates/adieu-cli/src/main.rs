@@ -2,9 +2,11 @@
 #![no_main]
 
 mod ask;
+mod doctor;
 mod drill;
 mod render;
 mod run;
+mod stop;
 
 use std::ffi::OsString;
 
@@ -32,8 +34,10 @@ enum Verb {
     Reload(ask::ReloadArgs),
     /// Show what runs
     Status(ask::StatusArgs),
-    /// Stop an instance gracefully and wait until it is gone
-    Stop(ask::StopArgs),
+    /// Stop an instance or any process gracefully, wait until it is gone, and say why if it does not go
+    Stop(stop::StopArgs),
+    /// Say whether a process will end when it is asked to, and if not, why
+    Doctor(Box<doctor::DoctorArgs>),
     /// Send a signal to the main process of an instance
     Send(ask::SendArgs),
     /// Show what happened in an instance
@@ -86,7 +90,8 @@ fn perform(verb: Verb) -> i32 {
         Verb::Run(arguments) => run::run(*arguments),
         Verb::Reload(arguments) => ask::reload(arguments),
         Verb::Status(arguments) => ask::status(&arguments),
-        Verb::Stop(arguments) => ask::stop(&arguments),
+        Verb::Stop(arguments) => stop::stop(&arguments),
+        Verb::Doctor(arguments) => doctor::doctor(&arguments),
         Verb::Send(arguments) => ask::send(&arguments),
         Verb::Timeline(arguments) => ask::timeline(&arguments),
         Verb::Drill(arguments) => drill::drill(arguments),

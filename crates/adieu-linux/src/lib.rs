@@ -14,6 +14,7 @@ pub mod memory;
 pub mod named;
 pub mod pidfd;
 pub mod poll;
+pub mod proc;
 pub mod process;
 pub mod reuseport;
 pub mod seccomp;

@@ -36,6 +36,17 @@ impl Pidfd {
         Ok(())
     }
 
+    /// Asks whether [`Self::send`] would be permitted; sends nothing.
+    ///
+    /// # Errors
+    /// As [`Self::send`]. A zombie is still there.
+    pub fn probe(&self) -> io::Result<()> {
+        let none = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: as in `send`; signal 0 is only a question.
+        cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), 0, none, 0) })?;
+        Ok(())
+    }
+
     /// Duplicates descriptor `fd` of the process into ours (close-on-exec).
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use std::path::Path;
 use adieu_core::signal::Signal;
 
 use crate::cvt;
+pub use crate::proc::stat::{Stat, parse as parse_stat};
 
 /// Reads a file of `/proc` or of a cgroup: their length is not known before, and each `read(2)` may have the kernel make the
 /// text anew, so a buffer that fits nearly all of them saves most of the cost.
@@ -35,30 +36,6 @@ pub(crate) fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&read_whole(path)?).into_owned())
 }
 
-/// The part of `/proc/PID/stat` that adieu uses.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stat {
-    /// Process id.
-    pub pid: i32,
-    /// Command name, at most 15 bytes, as the process set it; non-UTF-8 replaced.
-    pub comm: String,
-    /// State letter: R, S, D, Z, T, t, X, I.
-    pub state: char,
-    /// Parent.
-    pub ppid: i32,
-    /// Process group.
-    pub pgrp: i32,
-    /// Session.
-    pub session: i32,
-    /// It is on its way out (PF_EXITING): its descriptors may be closed already, its parent may not have heard of it yet.
-    pub exiting: bool,
-    /// Start time in clock ticks since boot: with the pid it names one process for ever.
-    pub start_time: u64,
-}
-
-/// `include/linux/sched.h`; the same since Linux 2.0.
-const PF_EXITING: u64 = 4;
-
 /// Reads and parses `/proc/PID/stat`.
 ///
 /// # Errors
@@ -67,27 +44,6 @@ pub fn stat(pid: i32) -> io::Result<Stat> {
     let bytes = read_whole(format!("/proc/{pid}/stat"))?;
     parse_stat(&bytes)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is malformed")))
-}
-
-/// Parses the line of `/proc/PID/stat`. The name may contain spaces, newlines and parentheses: it ends at the last `)`.
-#[must_use]
-pub fn parse_stat(line: &[u8]) -> Option<Stat> {
-    let open = line.iter().position(|b| *b == b'(')?;
-    let close = line.iter().rposition(|b| *b == b')')?;
-    let pid = std::str::from_utf8(line.get(..open)?).ok()?.trim().parse().ok()?;
-    let comm = String::from_utf8_lossy(line.get(open + 1..close)?).into_owned();
-    let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    Some(Stat {
-        pid,
-        comm,
-        state: fields.first()?.chars().next()?,
-        ppid: fields.get(1)?.parse().ok()?,
-        pgrp: fields.get(2)?.parse().ok()?,
-        session: fields.get(3)?.parse().ok()?,
-        exiting: fields.get(6)?.parse::<u64>().ok()? & PF_EXITING != 0,
-        start_time: fields.get(19)?.parse().ok()?,
-    })
 }
 
 /// The thread group (process) that thread `tid` belongs to.
@@ -221,20 +177,6 @@ pub fn oom_kills_in(place: &std::path::Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_full_of_parentheses_does_not_shift_the_fields() {
-        let line = b"42 (a) (b\n) c) S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 1 2 3";
-        let stat = parse_stat(line).expect("parses");
-        assert_eq!((stat.comm.as_str(), stat.state, stat.ppid, stat.start_time), ("a) (b\n) c", 'S', 7, 12345));
-    }
-
-    #[test]
-    fn truncated_lines_are_refused() {
-        for line in [&b""[..], b"42", b"42 (x", b"42 (x) S", b"x (y) S 1 2 3", b")("] {
-            assert_eq!(parse_stat(line), None, "{line:?}");
-        }
-    }
 
     #[test]
     fn this_process_is_its_parents_child() {

@@ -8,6 +8,7 @@ mod drill;
 mod failures;
 mod harness;
 mod init;
+mod inspect;
 mod ledger;
 mod matrix;
 mod servers;

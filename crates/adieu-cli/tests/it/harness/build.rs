@@ -18,12 +18,13 @@ fn built() -> PathBuf {
 
 /// Makes `product` from the files in `folder` of the example servers unless it is newer than all of them.
 fn make(product: &str, folder: &str, recipe: impl FnOnce(&Path, &Path)) -> PathBuf {
-    make_from(product, sources().join(folder), recipe)
+    make_from(&sources().join(folder), product, recipe)
 }
 
-fn make_from(product: &str, from: PathBuf, recipe: impl FnOnce(&Path, &Path)) -> PathBuf {
+/// As [`make`], for a folder anywhere.
+pub(crate) fn make_from(from: &Path, product: &str, recipe: impl FnOnce(&Path, &Path)) -> PathBuf {
     let _one_builder = lock::wait(&format!("build-{}", product.replace('/', "-")));
-    let to = built().join(product);
+    let (from, to) = (from.to_path_buf(), built().join(product));
     let made = fs::metadata(&to).and_then(|meta| meta.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
     if newest(&from) > made {
         recipe(&from, &to);
@@ -127,7 +128,7 @@ pub(crate) fn axum() -> PathBuf {
 
 /// A small program in C, from a file `NAME.c` in `folder`.
 pub(crate) fn c(folder: &Path, name: &str) -> PathBuf {
-    make_from(&format!("c-{name}"), folder.to_path_buf(), |from, to| {
+    make_from(folder, &format!("c-{name}"), |from, to| {
         let source = from.join(format!("{name}.c"));
         tool(Command::new("gcc").args(["-O1", "-Wall", "-Werror", "-o"]).arg(to).arg(source));
     })

@@ -11,6 +11,7 @@ mod process;
 pub(crate) mod servers;
 
 pub(crate) use adieu::{Adieu, Place, Setup};
+pub(crate) use build::{make_from, tool};
 pub(crate) use http::{get, get_at, wait_until_it_answers};
 pub(crate) use load::Load;
 pub(crate) use lock::the_machine;

@@ -89,11 +89,16 @@ impl Drop for Process {
         if thread::panicking() {
             eprintln!("--- output of {} ---\n{}", self.name, self.output());
         }
+        // Waited for already: its number may be another's by now, and its descendants have other parents.
+        if self.ended().is_some() {
+            return;
+        }
         // Stopped top down, until a look finds nobody new: then nobody can start anybody while they are killed.
         // The root is waited for last, so its pid stays its own.
         let root = Pid::from_child(&self.child);
         let mut tree: Vec<(Pid, OwnedFd)> = Vec::new();
-        self.signal(Signal::STOP);
+        // Not by `signal`, which would wait for it.
+        let _ = rustix::process::kill_process(root, Signal::STOP);
         loop {
             let known: HashSet<Pid> = tree.iter().map(|(pid, _)| *pid).collect();
             let new: Vec<_> = descendants(root).into_iter().filter(|(pid, _)| !known.contains(pid)).collect();

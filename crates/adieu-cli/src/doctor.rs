@@ -1,0 +1,230 @@
+//! `adieu doctor`: will this process end, and if not, why?
+
+use std::fmt::Write;
+use std::io::{self, Write as _};
+use std::time::Duration;
+
+use adieu_core::outcome::code;
+use adieu_core::signal::{DefaultAction, Signal};
+use adieu_inspect::facts::{self, Facts, bit};
+use adieu_inspect::judge::{Disposition, Finding, Question, Severity, disposition, judge};
+use adieu_inspect::runtime::Effect;
+use adieu_inspect::select::{self, SelectError};
+use adieu_inspect::target::Target;
+use clap::Args;
+
+use crate::complain;
+use crate::stop::{Targets, parse_signal};
+
+/// Between two looks at what the threads do.
+const WATCH: Duration = Duration::from_millis(250);
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    targets: Targets,
+    /// The signal that is to end it
+    #[arg(long, value_name = "SIG", default_value = "TERM", value_parser = parse_signal)]
+    signal: Signal,
+    /// Every process of this user, as a table
+    #[arg(long, conflicts_with_all = ["target", "port", "exe", "text", "cgroup"])]
+    all: bool,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn doctor(arguments: &DoctorArgs) -> i32 {
+    if arguments.all {
+        return table(arguments);
+    }
+    let selection = match arguments.targets.selection() {
+        Ok(selection) => selection,
+        Err(code) => return code,
+    };
+    let targets = match select::select(&selection) {
+        Ok(targets) => targets,
+        Err(error) => return failed(&error),
+    };
+    let mut worst = code::DONE;
+    let mut seen = Vec::new();
+    for target in &targets {
+        match one(target, arguments) {
+            Ok(found) => {
+                worst =
+                    worst.max(if found.findings.iter().any(Finding::is_alarming) { code::FINDING } else { code::DONE });
+                seen.push(found);
+            }
+            Err(error) => return failed(&SelectError::NoTarget(error)),
+        }
+    }
+    if arguments.json {
+        let all: Vec<_> = seen.iter().map(Seen::json).collect();
+        print(&format!("{}\n", serde_json::to_string_pretty(&all).unwrap_or_default()));
+    } else {
+        let all: Vec<String> = seen.iter().map(Seen::text).collect();
+        print(&all.join("\n"));
+    }
+    worst
+}
+
+/// The exit code for a selection that failed.
+pub(crate) fn failed(error: &SelectError) -> i32 {
+    complain(error);
+    match error {
+        SelectError::PortHidden(..) => code::NOT_PERMITTED,
+        SelectError::System(_) => code::FINDING,
+        SelectError::NoTarget(_) | SelectError::PortFree(_) | SelectError::NoCgroup(..) | SelectError::Nothing => {
+            code::NO_TARGET
+        }
+    }
+}
+
+/// A closed pipe ends the command, as it does with others.
+fn print(text: &str) {
+    if io::stdout().write_all(text.as_bytes()).is_err() {
+        adieu_linux::signals::die_of(Signal::PIPE);
+    }
+}
+
+struct Seen {
+    facts: Facts,
+    signal: Signal,
+    findings: Vec<Finding>,
+}
+
+fn one(target: &Target, arguments: &DoctorArgs) -> Result<Seen, adieu_inspect::target::NoTarget> {
+    let facts = facts::collect(target, WATCH)?;
+    let signal = arguments.signal;
+    let findings = judge(&facts, &Question { signal, asked: None });
+    Ok(Seen { facts, signal, findings })
+}
+
+impl Seen {
+    fn json(&self) -> serde_json::Value {
+        let row = |signal: &Signal| {
+            serde_json::json!({
+                "signal": signal, "number": signal.number(), "disposition": disposition(&self.facts, *signal),
+                "blocked": self.facts.blocked_everywhere() & bit(*signal) != 0,
+                "pending": self.facts.waiting() & bit(*signal) != 0,
+                "effect": self.facts.runtime.and_then(|runtime| runtime.effect(*signal)).map(|(_, words)| words),
+            })
+        };
+        let signals: Vec<_> = Signal::ALL.iter().map(row).collect();
+        serde_json::json!({
+            "pid": self.facts.pid, "signal": self.signal, "findings": self.findings, "signals": signals, "facts": self.facts,
+        })
+    }
+
+    fn text(&self) -> String {
+        let (facts, mut text) = (&self.facts, String::new());
+        let runtime = facts.runtime.map_or(String::new(), |runtime| format!(", {}", runtime.label));
+        let age = adieu_core::duration::format(Duration::from_secs(facts.age as u64));
+        let _ = writeln!(
+            text,
+            "pid {}  {}  ({}{runtime}, user {}, up {age})",
+            facts.pid,
+            facts.title(),
+            facts.name,
+            facts.user
+        );
+        let _ = writeln!(text, "\n{}?", self.signal);
+        for finding in &self.findings {
+            let mark = match finding.severity {
+                Severity::Blocks => "no ",
+                Severity::Warning => "but",
+                Severity::Note => "   ",
+            };
+            let _ = writeln!(text, "  {mark} {} [{}]", finding.sentence, finding.cause.id());
+            for evidence in &finding.evidence {
+                let field = if evidence.field.is_empty() { String::new() } else { format!(" {}", evidence.field) };
+                let _ = writeln!(text, "        seen in {}{field}: {}", evidence.file, evidence.value);
+            }
+            if !finding.advice.is_empty() {
+                let _ = writeln!(text, "        do: {}", finding.advice);
+            }
+        }
+        let _ = writeln!(text, "\nsignals");
+        text.push_str(&signals(facts));
+        for unread in &facts.unreadable {
+            let _ = writeln!(text, "\nnot seen: /proc/{}/{}: {}", facts.pid, unread.file, unread.why);
+        }
+        text
+    }
+}
+
+/// The signals that people send, one a line, and those of the others that are not as they always are.
+fn signals(facts: &Facts) -> String {
+    const ASKED_FOR: [Signal; 6] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::USR1, Signal::USR2];
+    let mut text = String::new();
+    let blocked = facts.blocked_everywhere();
+    for signal in ASKED_FOR {
+        let what = facts.runtime.and_then(|runtime| runtime.effect(signal));
+        let graceful =
+            facts.runtime.is_some_and(|runtime| runtime.graceful == signal && !matches!(what, Some((Effect::Fast, _))));
+        let mut words = vec![match (disposition(facts, signal), signal.default_action()) {
+            (Disposition::Caught, _) => "caught".to_owned(),
+            (Disposition::Ignored, _) => "ignored".to_owned(),
+            (Disposition::Default, DefaultAction::Ignore) => "default: nothing".to_owned(),
+            (Disposition::Default, _) => "default: ends it at once".to_owned(),
+        }];
+        words.extend((blocked & bit(signal) != 0).then(|| "blocked".to_owned()));
+        words.extend((facts.read_from_descriptor & bit(signal) != 0).then(|| "read from a descriptor".to_owned()));
+        words.extend((facts.waiting() & bit(signal) != 0).then(|| "one is waiting".to_owned()));
+        words.extend(
+            what.filter(|_| disposition(facts, signal) == Disposition::Caught).map(|(_, words)| words.to_owned()),
+        );
+        words.extend(graceful.then(|| "graceful".to_owned()));
+        let _ = writeln!(text, "  {signal:<8}  {}", words.join("; "));
+    }
+    for (label, mask) in
+        [("ignored", facts.ignored), ("caught", facts.caught), ("blocked", blocked), ("waiting", facts.waiting())]
+    {
+        let others = Signal::decode_mask(mask).into_iter().filter(|signal| !ASKED_FOR.contains(signal));
+        let names: Vec<String> = others.map(|signal| signal.to_string().trim_start_matches("SIG").to_owned()).collect();
+        if !names.is_empty() {
+            let _ = writeln!(text, "  also {label}: {}", names.join(" "));
+        }
+    }
+    for thread in facts.threads.iter().filter(|thread| thread.blocked != blocked) {
+        let names: Vec<String> =
+            Signal::decode_mask(thread.blocked).into_iter().map(|signal| signal.to_string()).collect();
+        let names = if names.len() > 20 { format!("{} signals", names.len()) } else { names.join(" ") };
+        if !names.is_empty() {
+            let _ = writeln!(text, "  thread {} ({}) blocks {names}", thread.id, thread.name);
+        }
+    }
+    text
+}
+
+fn table(arguments: &DoctorArgs) -> i32 {
+    let user = adieu_linux::process::own_user();
+    let question = Question { signal: arguments.signal, asked: None };
+    let mut rows = Vec::new();
+    let mut text = format!("{:>8}  {:<18} {:<9} {}\n", "PID", question.signal.name(), "WHAT", "COMMAND");
+    for facts in select::everybody((user != 0).then_some(user)) {
+        let findings = judge(&facts, &question);
+        let Some(first) = findings.first() else { continue };
+        if arguments.json {
+            rows.push(serde_json::json!({
+                "pid": facts.pid, "runtime": facts.runtime_id(), "cause": first.cause, "severity": first.severity,
+                "sentence": first.sentence, "command": facts.title(),
+            }));
+        } else {
+            let _ = writeln!(
+                text,
+                "{:>8}  {:<18} {:<9} {}",
+                facts.pid,
+                first.cause.id(),
+                facts.runtime_id(),
+                facts.title()
+            );
+        }
+    }
+    if arguments.json {
+        print(&format!("{}\n", serde_json::to_string(&rows).unwrap_or_default()));
+    } else {
+        print(&text);
+    }
+    code::DONE
+}

@@ -1,0 +1,25 @@
+//! Ordinary services in good health: nothing alarming is said of them or of any process below them.
+
+use super::case::{self, Case};
+use super::stubborn::check_all;
+use crate::init::{command_line, until};
+
+#[test]
+fn nothing_alarming_is_said_of_ordinary_services() {
+    let all = case::all("healthy");
+    assert!(all.len() >= 20, "{} services", all.len());
+    check_all(all, healthy);
+}
+
+fn healthy(case: &Case) {
+    let running = case.start();
+    until(&format!("{} listens", case.name), || {
+        std::net::TcpStream::connect(("127.0.0.1", running.port.number())).is_ok()
+    });
+    // Somebody is connected and says nothing.
+    let _client = std::net::TcpStream::connect(("127.0.0.1", running.port.number())).expect("it listens");
+    for pid in running.below_target().into_iter().map(|(pid, _)| pid).chain([running.target]) {
+        let (findings, alarming) = running.doctor(pid);
+        assert!(!alarming, "{}: {}: {findings:#?}", case.name, command_line(pid));
+    }
+}

@@ -1,0 +1,430 @@
+//! Somebody else's process is asked to end: request, grace, diagnosis, and force only where that was allowed.
+//!
+//! It differs from [`escalation`](crate::escalation) in what happens at the deadline: that machine owns its tree and kills it;
+//! this one owns nothing. It first wants to know why the process is still there, and then kills it only if it was told to, or
+//! if a person says so.
+//!
+//! Invariants: nothing is killed before its deadline, nor without a diagnosis, nor without permission; each step is taken at
+//! most once, except the kill, which is repeated until nothing is left or [`KILL_PATIENCE`] is spent; after the end there are
+//! no more actions.
+//!
+//! | state | `request` | pre-stop done | main gone | all gone | time | hopeless | judged | yes | no |
+//! |---|---|---|---|---|---|---|---|---|---|
+//! | idle | announcing or asked | – | noted | gone | – | – | – | – | – |
+//! | announcing | – | asked | rest | gone | asked | – | – | – | – |
+//! | asked | – | – | rest | gone | judging | deadline sooner | – | – | – |
+//! | rest | – | – | – | gone | judging | deadline sooner | – | – | – |
+//! | judging | – | – | noted | gone | – | – | forced, asking, or still there | – | – |
+//! | asking | – | – | noted | gone | – | – | – | forced | still there |
+//! | forced | – | – | – | forced | kill again, in the end still there | – | – | – | – |
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+use crate::escalation::KILL_AGAIN;
+
+/// What SIGKILL has not ended by then, it does not end: a frozen cgroup of version 1, an uninterruptible sleep.
+pub const KILL_PATIENCE: Duration = Duration::from_secs(5);
+
+/// What cannot work is waited for no longer than this: a program may be about to change its mind.
+pub const HOPELESS_GRACE: Duration = Duration::from_secs(2);
+
+/// The part of the grace that a pre-stop leaves for the process itself: at most this, and at most a quarter.
+const RESERVE: Duration = Duration::from_secs(2);
+
+/// Whether it may be killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Force {
+    /// No.
+    Never,
+    /// If a person says so when the grace is spent.
+    IfToldSo,
+    /// Yes.
+    Allowed,
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// End it, within `grace`.
+    Request {
+        /// From now to the diagnosis.
+        grace: Duration,
+        /// Whether a pre-stop runs first.
+        pre_stop: bool,
+    },
+    /// The pre-stop has ended, in whatever way.
+    PreStopDone,
+    /// The process has ended; what belongs to it may be there.
+    MainGone,
+    /// Nothing of it is left.
+    AllGone,
+    /// It is known that the signal cannot end it.
+    Hopeless,
+    /// The diagnosis is made.
+    Judged,
+    /// A person has answered whether it may be killed.
+    Answered(bool),
+}
+
+/// What to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Action {
+    /// Run the pre-stop, for at most this long.
+    RunPreStop(Duration),
+    /// Send the signal to the process.
+    AskMain,
+    /// Send the signal to what is left of its tree.
+    AskRest,
+    /// Find out why it is still there.
+    Judge,
+    /// Ask a person whether it may be killed.
+    AskPerson,
+    /// Have it write down what it is doing, and keep that.
+    Dump,
+    /// Kill all that is left.
+    Kill,
+}
+
+/// How it ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// By itself, in time.
+    Gone,
+    /// Killed.
+    Forced,
+    /// Not at all.
+    StillThere,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Idle,
+    Announcing { until: Timestamp, deadline: Timestamp },
+    Asked { deadline: Timestamp },
+    Rest { deadline: Timestamp },
+    Judging,
+    Asking,
+    Forced { again: Timestamp, give_up: Timestamp },
+    Ended(End),
+}
+
+/// The machine; see the module's table.
+#[derive(Debug, Clone)]
+pub struct Ladder {
+    state: State,
+    force: Force,
+    dump: bool,
+    main_gone: bool,
+    actions: VecDeque<Action>,
+}
+
+impl Ladder {
+    /// A process that has not been asked to end. With `dump` it is made to write down what it is doing before it is killed.
+    #[must_use]
+    pub fn new(force: Force, dump: bool) -> Self {
+        Self { state: State::Idle, force, dump, main_gone: false, actions: VecDeque::new() }
+    }
+
+    /// How it ended; `None` while it has not.
+    #[must_use]
+    pub fn end(&self) -> Option<End> {
+        if let State::Ended(end) = self.state { Some(end) } else { None }
+    }
+
+    /// When the grace is spent, while it runs.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Announcing { deadline, .. } | State::Asked { deadline } | State::Rest { deadline } => Some(deadline),
+            State::Idle | State::Judging | State::Asking | State::Forced { .. } | State::Ended(_) => None,
+        }
+    }
+
+    /// Takes an event.
+    pub fn handle(&mut self, now: Timestamp, event: Event) {
+        match (self.state, event) {
+            (State::Ended(_), _) => {}
+            (State::Forced { .. }, Event::AllGone) => self.finish(End::Forced),
+            (_, Event::AllGone) => self.finish(End::Gone),
+            (State::Idle, Event::Request { grace, pre_stop }) => self.begin(now, grace, pre_stop),
+            (State::Announcing { deadline, .. }, Event::PreStopDone) => self.ask_main(deadline),
+            (State::Announcing { deadline, .. } | State::Asked { deadline }, Event::MainGone) => {
+                self.main_gone = true;
+                self.ask_rest(deadline);
+            }
+            (_, Event::MainGone) => self.main_gone = true,
+            (State::Asked { deadline }, Event::Hopeless) => {
+                self.state = State::Asked { deadline: deadline.min(now + HOPELESS_GRACE) };
+            }
+            (State::Rest { deadline }, Event::Hopeless) => {
+                self.state = State::Rest { deadline: deadline.min(now + HOPELESS_GRACE) };
+            }
+            (State::Judging, Event::Judged) => match self.force {
+                Force::Allowed => self.force(now),
+                Force::Never => self.finish(End::StillThere),
+                Force::IfToldSo => {
+                    self.state = State::Asking;
+                    self.actions.push_back(Action::AskPerson);
+                }
+            },
+            (State::Asking, Event::Answered(true)) => self.force(now),
+            (State::Asking, Event::Answered(false)) => self.finish(End::StillThere),
+            (
+                State::Announcing { .. }
+                | State::Asked { .. }
+                | State::Rest { .. }
+                | State::Judging
+                | State::Asking
+                | State::Forced { .. },
+                Event::Request { .. },
+            )
+            | (
+                State::Idle
+                | State::Asked { .. }
+                | State::Rest { .. }
+                | State::Judging
+                | State::Asking
+                | State::Forced { .. },
+                Event::PreStopDone,
+            )
+            | (
+                State::Idle | State::Announcing { .. } | State::Judging | State::Asking | State::Forced { .. },
+                Event::Hopeless,
+            )
+            | (
+                State::Idle
+                | State::Announcing { .. }
+                | State::Asked { .. }
+                | State::Rest { .. }
+                | State::Asking
+                | State::Forced { .. },
+                Event::Judged,
+            )
+            | (
+                State::Idle
+                | State::Announcing { .. }
+                | State::Asked { .. }
+                | State::Rest { .. }
+                | State::Judging
+                | State::Forced { .. },
+                Event::Answered(_),
+            ) => {}
+        }
+    }
+
+    /// Tells the machine that time has passed.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        if self.poll_timeout().is_none_or(|at| now < at) {
+            return;
+        }
+        match self.state {
+            State::Announcing { deadline, .. } => self.ask_main(deadline),
+            State::Asked { .. } | State::Rest { .. } => {
+                self.state = State::Judging;
+                self.actions.push_back(Action::Judge);
+            }
+            State::Forced { give_up, .. } if now >= give_up => self.finish(End::StillThere),
+            State::Forced { give_up, .. } => {
+                self.state = State::Forced { again: now + KILL_AGAIN, give_up };
+                self.actions.push_back(Action::Kill);
+            }
+            State::Idle | State::Judging | State::Asking | State::Ended(_) => {}
+        }
+    }
+
+    /// When [`Self::handle_timeout`] wants to be called.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        match self.state {
+            State::Idle | State::Judging | State::Asking | State::Ended(_) => None,
+            State::Announcing { until, .. } => Some(until),
+            State::Asked { deadline } | State::Rest { deadline } => Some(deadline),
+            State::Forced { again, give_up } => Some(again.min(give_up)),
+        }
+    }
+
+    /// The next thing to do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    fn begin(&mut self, now: Timestamp, grace: Duration, pre_stop: bool) {
+        let deadline = now + grace;
+        if self.main_gone {
+            self.ask_rest(deadline);
+        } else if pre_stop {
+            let budget = grace - RESERVE.min(grace / 4);
+            self.state = State::Announcing { until: now + budget, deadline };
+            self.actions.push_back(Action::RunPreStop(budget));
+        } else {
+            self.ask_main(deadline);
+        }
+    }
+
+    fn ask_main(&mut self, deadline: Timestamp) {
+        self.state = State::Asked { deadline };
+        self.actions.push_back(Action::AskMain);
+    }
+
+    fn ask_rest(&mut self, deadline: Timestamp) {
+        self.state = State::Rest { deadline };
+        self.actions.push_back(Action::AskRest);
+    }
+
+    fn force(&mut self, now: Timestamp) {
+        self.state = State::Forced { again: now + KILL_AGAIN, give_up: now + KILL_PATIENCE };
+        if self.dump && !self.main_gone {
+            self.actions.push_back(Action::Dump);
+        }
+        self.actions.push_back(Action::Kill);
+    }
+
+    fn finish(&mut self, end: End) {
+        self.state = State::Ended(end);
+        self.actions.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GRACE: Duration = Duration::from_secs(30);
+    const ALPHABET: [Event; 9] = [
+        Event::Request { grace: GRACE, pre_stop: false },
+        Event::Request { grace: GRACE, pre_stop: true },
+        Event::PreStopDone,
+        Event::MainGone,
+        Event::AllGone,
+        Event::Hopeless,
+        Event::Judged,
+        Event::Answered(true),
+        Event::Answered(false),
+    ];
+
+    /// What one order of events has led to.
+    #[derive(Debug, Clone)]
+    struct World {
+        ladder: Ladder,
+        now: Timestamp,
+        hopeless: bool,
+        told: bool,
+        taken: Vec<Action>,
+        order: Vec<Option<Event>>,
+    }
+
+    impl World {
+        fn step(&self, event: Option<Event>) -> Self {
+            let mut next = self.clone();
+            next.order.push(event);
+            let ended = next.ladder.end();
+            match event {
+                Some(event) => {
+                    next.hopeless |= event == Event::Hopeless;
+                    next.told |= next.ladder.state == State::Asking && event == Event::Answered(true);
+                    next.ladder.handle(next.now, event);
+                }
+                None => {
+                    if let Some(at) = next.ladder.poll_timeout() {
+                        next.now = next.now.max(at);
+                        next.ladder.handle_timeout(next.now);
+                    }
+                }
+            }
+            assert!(ended.is_none() || next.ladder.end() == ended, "{:?}: an end was taken back", next.order);
+            while let Some(action) = next.ladder.poll_action() {
+                next.taken.push(action);
+            }
+            next.check();
+            next
+        }
+
+        fn check(&self) {
+            let (order, count) =
+                (&self.order, |wanted: Action| self.taken.iter().filter(|took| **took == wanted).count());
+            let killed = count(Action::Kill) > 0;
+            for once in [Action::AskMain, Action::AskRest, Action::Judge, Action::AskPerson, Action::Dump] {
+                assert!(count(once) <= 1, "{order:?}: {once:?} twice");
+            }
+            if killed {
+                assert_eq!(count(Action::Judge), 1, "{order:?}: killed without a diagnosis");
+                let wait = if self.hopeless { HOPELESS_GRACE } else { GRACE };
+                assert!(self.now.since_origin() >= wait, "{order:?}: killed before the deadline");
+                let allowed = match self.ladder.force {
+                    Force::Never => false,
+                    Force::IfToldSo => self.told,
+                    Force::Allowed => true,
+                };
+                assert!(allowed, "{order:?}: killed without permission");
+            }
+            match self.ladder.end() {
+                Some(End::Forced) => assert!(killed, "{order:?}"),
+                Some(End::Gone) => assert!(!killed && order.contains(&Some(Event::AllGone)), "{order:?}"),
+                Some(End::StillThere) => assert_eq!(count(Action::Judge), 1, "{order:?}: given up without a diagnosis"),
+                None => {
+                    let waits_for_driver = matches!(self.ladder.state, State::Idle | State::Judging | State::Asking);
+                    assert!(waits_for_driver || self.ladder.poll_timeout().is_some(), "{order:?}: no deadline");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_order_of_events_keeps_the_invariants() {
+        for force in [Force::Never, Force::IfToldSo, Force::Allowed] {
+            let world = World {
+                ladder: Ladder::new(force, true),
+                now: Timestamp::ZERO,
+                hopeless: false,
+                told: false,
+                taken: Vec::new(),
+                order: Vec::new(),
+            };
+            let mut worlds = vec![world];
+            for _ in 0..5 {
+                let steps = || ALPHABET.into_iter().map(Some).chain([None]);
+                worlds = worlds.iter().flat_map(|world| steps().map(|event| world.step(event))).collect();
+            }
+        }
+    }
+
+    #[test]
+    fn what_sigkill_does_not_end_is_given_up() {
+        let mut ladder = Ladder::new(Force::Allowed, false);
+        let mut now = Timestamp::ZERO;
+        ladder.handle(now, Event::Request { grace: GRACE, pre_stop: false });
+        let mut kills = 0;
+        while ladder.end().is_none() {
+            while let Some(action) = ladder.poll_action() {
+                match action {
+                    Action::Judge => ladder.handle(now, Event::Judged),
+                    Action::Kill => kills += 1,
+                    other => assert_eq!(other, Action::AskMain),
+                }
+            }
+            if let Some(at) = ladder.poll_timeout() {
+                now = at;
+                ladder.handle_timeout(now);
+            }
+        }
+        assert_eq!(ladder.end(), Some(End::StillThere));
+        assert!(kills > 10 && now.since_origin() == GRACE + KILL_PATIENCE, "{kills} kills until {now}");
+    }
+
+    #[test]
+    fn a_pre_stop_that_never_returns_leaves_time_for_the_process() {
+        let mut ladder = Ladder::new(Force::Never, false);
+        ladder.handle(Timestamp::ZERO, Event::Request { grace: GRACE, pre_stop: true });
+        assert_eq!(ladder.poll_action(), Some(Action::RunPreStop(Duration::from_secs(28))));
+        ladder.handle_timeout(Timestamp::ZERO + Duration::from_secs(28));
+        assert_eq!(ladder.poll_action(), Some(Action::AskMain));
+        assert_eq!(ladder.deadline(), Some(Timestamp::ZERO + GRACE));
+    }
+}

@@ -1,0 +1,255 @@
+//! What is known of one process at one moment, as plain data: the input of the judgement.
+
+mod collect;
+mod net;
+mod relatives;
+mod threads;
+
+use adieu_core::signal::Signal;
+use adieu_linux::proc::cgroup;
+use serde::Serialize;
+
+pub use self::collect::{collect, glance, look_again};
+use crate::runtime::Runtime;
+use crate::supervisors::Supervision;
+
+/// A process.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Facts {
+    /// Its pid.
+    pub pid: i32,
+    /// When it started, in clock ticks since boot.
+    pub start_time: u64,
+    /// For how long it has run, in seconds.
+    pub age: f64,
+    /// Its name as it is in `comm`.
+    pub name: String,
+    /// Its arguments; what is not UTF-8 replaced.
+    pub arguments: Vec<String>,
+    /// Its program file, if that can be read.
+    pub program: Option<String>,
+    /// What runs it, if it is known.
+    #[serde(serialize_with = "runtime_id")]
+    pub runtime: Option<&'static Runtime>,
+    /// State letter of its main thread.
+    pub state: char,
+    /// Its real user.
+    pub user: u32,
+    /// Its pid in each pid namespace, from ours to its own.
+    pub pids: Vec<i32>,
+    /// Whether it is a thread of the kernel.
+    pub kernel_thread: bool,
+    /// Whether it writes a core dump.
+    pub dumps_core: bool,
+    /// Signals that it ignores, catches, and that wait for any thread of it; bit n-1 stands for signal n.
+    pub ignored: u64,
+    /// See [`Self::ignored`].
+    pub caught: u64,
+    /// See [`Self::ignored`].
+    pub pending: u64,
+    /// Signals that it reads from a signalfd.
+    pub read_from_descriptor: u64,
+    /// Its threads, the main one first.
+    pub threads: Vec<Thread>,
+    /// Its parent.
+    pub parent: Option<Relative>,
+    /// Its parent's ignored signals.
+    pub parent_ignores: u64,
+    /// Its children.
+    pub children: Vec<Relative>,
+    /// Who traces it.
+    pub tracer: Option<Relative>,
+    /// The freezer that holds it.
+    #[serde(serialize_with = "frozen_file")]
+    pub frozen: Option<cgroup::Frozen>,
+    /// What its standard input is, if that can be read.
+    pub input: Option<String>,
+    /// What it listens on.
+    pub listeners: Vec<Listener>,
+    /// The inodes of [`Self::listeners`], in the same order.
+    #[serde(skip)]
+    pub listener_inodes: Vec<u64>,
+    /// Its connections.
+    pub connections: Vec<Connection>,
+    /// What would start it again.
+    pub supervision: Option<Supervision>,
+    /// Whether this user may send it signals.
+    pub permitted: bool,
+    /// What could not be read, and why.
+    pub unreadable: Vec<Unreadable>,
+    /// Between the two looks that tell which threads move.
+    pub watched_ms: u64,
+}
+
+/// One of its threads.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Thread {
+    /// Its id.
+    pub id: i32,
+    /// Its name.
+    pub name: String,
+    /// State letter.
+    pub state: char,
+    /// Signals that it blocks, and that wait for it alone.
+    pub blocked: u64,
+    /// See [`Self::blocked`].
+    pub pending: u64,
+    /// The function of the kernel that it sleeps in.
+    pub sleeps_in: Option<String>,
+    /// The system call that it waits in.
+    pub call: Option<Call>,
+    /// Its stack in the kernel, innermost first; empty where it may not be read.
+    pub stack: Vec<String>,
+    /// The signal handler that it is in.
+    pub handler: Option<Handler>,
+    /// Whether it has run at all between two looks.
+    pub moved: bool,
+    /// Whether it has computed all of that time and waited for nothing.
+    pub busy: bool,
+}
+
+/// A system call.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Call {
+    /// Its name, where it is one that waits.
+    pub name: Option<&'static str>,
+    /// Its number.
+    pub number: i64,
+    /// Its first argument.
+    pub first: u64,
+}
+
+/// A handler that has begun and not returned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Handler {
+    /// For this signal, where that can be told.
+    pub signal: Option<Signal>,
+    /// The signals that are blocked for its sake; bit n-1 stands for signal n.
+    pub blocks: u64,
+    /// Sent by this process, as the receiver saw it, where that can be told.
+    pub sender: Option<i32>,
+}
+
+/// Another process that matters for this one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Relative {
+    /// Its pid.
+    pub pid: i32,
+    /// Its name.
+    pub name: String,
+    /// State letter.
+    pub state: char,
+    /// Its program file, if that can be read.
+    pub program: Option<String>,
+    /// Its arguments in one line, shortened.
+    pub line: String,
+    /// Its session.
+    pub session: i32,
+    /// Signals that it ignores, and that it catches.
+    pub ignored: u64,
+    /// See [`Self::ignored`].
+    pub caught: u64,
+    /// What its standard input is, if that can be read.
+    pub input: Option<String>,
+}
+
+/// A listening socket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listener {
+    /// Where.
+    pub address: std::net::SocketAddr,
+    /// How many connections wait to be accepted.
+    pub queue: u32,
+    /// Descendants that hold it too and run another program.
+    pub strangers: Vec<Relative>,
+}
+
+/// A connection.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Connection {
+    /// Our end.
+    pub local: std::net::SocketAddr,
+    /// The peer.
+    pub peer: std::net::SocketAddr,
+    /// Whether a client has opened it.
+    pub inbound: bool,
+    /// Whether somebody listens on that port now, be it this process or another one.
+    pub served: bool,
+    /// Seconds since bytes last went either way.
+    pub idle: f64,
+    /// Whether an answer is owed, by the kernel's counters.
+    pub owed: bool,
+}
+
+/// Something that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unreadable {
+    /// Below `/proc/PID`.
+    pub file: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The bit of a signal in a mask.
+#[must_use]
+pub fn bit(signal: Signal) -> u64 {
+    1u64.checked_shl(signal.number().unsigned_abs().saturating_sub(1)).unwrap_or(0)
+}
+
+impl Handler {
+    /// Whether it may be the handler of this signal.
+    #[must_use]
+    pub fn may_be_for(&self, signal: Signal) -> bool {
+        self.signal.map_or(self.blocks & bit(signal) != 0, |own| own == signal)
+    }
+}
+
+impl Facts {
+    /// The main thread.
+    #[must_use]
+    pub fn main(&self) -> Option<&Thread> {
+        self.threads.first()
+    }
+
+    /// What it is, in a few words: its title or its first arguments.
+    #[must_use]
+    pub fn title(&self) -> String {
+        relatives::shorten(&self.arguments, &self.name)
+    }
+
+    /// The signals that no thread of it lets through.
+    #[must_use]
+    pub fn blocked_everywhere(&self) -> u64 {
+        if self.threads.is_empty() {
+            return 0;
+        }
+        self.threads.iter().fold(u64::MAX, |mask, thread| mask & thread.blocked)
+    }
+
+    /// The signals that wait for it or for one of its threads.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.threads.iter().fold(self.pending, |mask, thread| mask | thread.pending)
+    }
+
+    /// Whether it is the init of a pid namespace below ours, or of ours.
+    #[must_use]
+    pub fn is_init(&self) -> bool {
+        self.pids.last() == Some(&1) || self.pid == 1
+    }
+
+    /// Its runtime's id; empty when it is not known.
+    #[must_use]
+    pub fn runtime_id(&self) -> &'static str {
+        self.runtime.map_or("", |runtime| runtime.id)
+    }
+}
+
+fn runtime_id<S: serde::Serializer>(runtime: &Option<&'static Runtime>, serializer: S) -> Result<S::Ok, S::Error> {
+    runtime.map(|runtime| runtime.id).serialize(serializer)
+}
+
+#[expect(clippy::ref_option, reason = "serde hands it over like this")]
+fn frozen_file<S: serde::Serializer>(frozen: &Option<cgroup::Frozen>, serializer: S) -> Result<S::Ok, S::Error> {
+    frozen.as_ref().map(|frozen| &frozen.file).serialize(serializer)
+}

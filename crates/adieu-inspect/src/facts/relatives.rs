@@ -1,0 +1,69 @@
+//! Parents, children, tracers: other processes, seen from a distance.
+
+use adieu_linux::proc::{executable, stat, status, words};
+use adieu_linux::process;
+
+use super::Relative;
+
+/// More than this many descendants are not looked at one by one.
+const MANY: usize = 1000;
+
+pub(super) struct Family {
+    pub(super) children: Vec<Relative>,
+    pub(super) descendants: Vec<Relative>,
+}
+
+pub(super) fn family(pid: i32) -> Family {
+    let children: Vec<Relative> = process::children(pid).into_iter().take(MANY).filter_map(read).collect();
+    let descendants = process::descendants(pid).into_iter().take(MANY).filter_map(read).collect();
+    Family { children, descendants }
+}
+
+pub(super) fn read(pid: i32) -> Option<Relative> {
+    let stat = stat::read(pid).ok()?;
+    let arguments: Vec<String> =
+        words::cmdline(pid).unwrap_or_default().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let status = status::read(pid).ok()?;
+    Some(Relative {
+        pid,
+        line: shorten(&arguments, &stat.comm),
+        name: stat.comm,
+        state: stat.state,
+        program: executable(pid).ok().map(|path| path.to_string_lossy().into_owned()),
+        session: stat.session,
+        ignored: status.ignored,
+        caught: status.caught,
+        input: input(pid),
+    })
+}
+
+/// What the standard input of a process is.
+pub(super) fn input(pid: i32) -> Option<String> {
+    let link = std::fs::read_link(format!("/proc/{pid}/fd/0")).ok()?;
+    Some(link.to_string_lossy().into_owned())
+}
+
+/// Arguments in one line of printable characters; the name in brackets where there are none, as `ps` does.
+pub(super) fn shorten(arguments: &[String], name: &str) -> String {
+    const LONGEST: usize = 120;
+    let text = if arguments.is_empty() { format!("[{name}]") } else { arguments.join(" ") };
+    let mut plain: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).take(LONGEST + 1).collect();
+    if plain.chars().count() > LONGEST {
+        plain.pop();
+        plain.push('…');
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn odd_arguments_make_one_short_line() {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(shorten(&words(&["a\nb", "\u{1b}[31m"]), "x"), "a?b ?[31m");
+        assert_eq!(shorten(&[], "kthread"), "[kthread]");
+        assert_eq!(shorten(&words(&[&"é".repeat(500)]), "x").chars().count(), 121);
+    }
+}

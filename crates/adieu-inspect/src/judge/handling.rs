@@ -1,0 +1,210 @@
+//! The signal is delivered; what keeps the process from acting on it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Cause, Disposition, Finding, Question, Severity, disposition, handles, mask};
+use crate::facts::{Facts, Relative, Thread, bit};
+use adieu_core::signal::Signal;
+
+/// Where an event loop or a sleeping program waits: there a signal wakes it.
+const LOOPS: &[&str] = &["epoll_wait", "epoll_pwait", "io_uring_enter", "poll", "ppoll", "select", "pselect6"];
+
+pub(super) fn handler_stuck(facts: &Facts, question: &Question) -> Option<Finding> {
+    let in_it = |thread: &&Thread| {
+        thread.handler.is_some_and(|handler| handler.may_be_for(question.signal)) && (!thread.moved || thread.busy)
+    };
+    let thread = facts.threads.iter().find(in_it)?;
+    let signal = question.signal;
+    let sender = thread.handler.and_then(|handler| handler.sender).filter(|sender| *sender > 0);
+    let by = sender.map_or_else(String::new, |sender| format!(" (sent by pid {sender})"));
+    let sentence = format!("its handler for {signal} has begun{by} and does not return: it {}", doing(thread));
+    let finding = Finding::new(Cause::HandlerStuck, Severity::Blocks, sentence)
+        .seen(facts, &format!("task/{}/syscall", thread.id), "", call(thread))
+        .seen(facts, &format!("task/{}/status", thread.id), "SigBlk", mask(thread.blocked));
+    Some(finding.advise(
+        "the handler takes a lock that its own thread holds, or does more than signal-safety(7) permits; \
+         let it set a flag only",
+    ))
+}
+
+pub(super) fn shutdown_hooks(facts: &Facts, question: &Question) -> Option<Finding> {
+    if facts.runtime_id() != "jvm" {
+        return None;
+    }
+    let name = format!("{} handler", question.signal);
+    let handler = facts.threads.iter().find(|thread| name.starts_with(&thread.name) && thread.name.len() > 10)?;
+    let sentence = format!("Java has {} and runs its shutdown hooks, which have not ended", question.signal);
+    Some(
+        Finding::new(Cause::ShutdownHooks, Severity::Blocks, sentence)
+            .seen(facts, &format!("task/{}/comm", handler.id), "", &handler.name)
+            .advise(format!(
+                "the thread dump names the hook and where it waits: jstack {0}, or `adieu stop --dump {0}`; give the hook a time-out",
+                facts.pid
+            )),
+    )
+}
+
+/// A shell runs the trap only once the command in its foreground has ended (bash(1), SIGNALS).
+pub(super) fn shell_waits(facts: &Facts, question: &Question) -> Option<Finding> {
+    let shell = facts.runtime.is_some_and(|runtime| runtime.shell);
+    let main = facts.main()?;
+    let reads_output = main.sleeps_in.as_deref().is_some_and(|place| place.contains("pipe_read"));
+    let waits = waits_for_children(main) || reads_output;
+    if !shell || disposition(facts, question.signal) != Disposition::Caught || !waits {
+        return None;
+    }
+    // Once it was asked, the trap would have run.
+    let asked = question.asked.is_some();
+    let in_the_way = |child: &&Relative| child.state != 'Z' && (asked || is_in_foreground(facts, child));
+    let child = facts.children.iter().find(in_the_way)?;
+    let sentence = format!(
+        "it is a shell with a trap for {}, which it runs only once {} (pid {}) has ended",
+        question.signal, child.name, child.pid
+    );
+    Some(child_finding(facts, child, sentence).advise(format!(
+        "put the command into the background and `wait` for it, replace the shell by it (exec), or stop pid {}",
+        child.pid
+    )))
+}
+
+/// Whether a shell waits for this child as for a command and not by `wait`, which a trap interrupts. From outside both look
+/// the same; but what a script puts into the background starts with SIGINT ignored and reads from /dev/null (POSIX 2.11).
+/// In doubt it is not.
+fn is_in_foreground(facts: &Facts, child: &Relative) -> bool {
+    let interrupt = bit(Signal::INT);
+    if (child.ignored | child.caught) & interrupt == 0 {
+        return true;
+    }
+    let same_input = child.input.is_some() && child.input == facts.input;
+    child.ignored & interrupt == 0 && same_input && child.input.as_deref() != Some("/dev/null")
+}
+
+pub(super) fn shell_keeps(facts: &Facts, question: &Question) -> Option<Finding> {
+    let shell = facts.runtime.is_some_and(|runtime| runtime.shell);
+    let default = disposition(facts, question.signal) == Disposition::Default && question.signal.is_catchable();
+    let child = facts.children.iter().find(|child| child.state != 'Z')?;
+    (shell && default && !facts.is_init()).then(|| {
+        let sentence = format!(
+            "it is a shell: it ends and does not pass {} on to {} (pid {}), which goes on",
+            question.signal, child.name, child.pid
+        );
+        Finding::new(Cause::ShellKeepsSignal, Severity::Warning, sentence)
+            .seen(facts, "exe", "", facts.program.as_deref().unwrap_or("?"))
+            .seen_in(format!("/proc/{}/status", child.pid), "PPid", facts.pid)
+            .advise(format!(
+                "let the script replace itself (exec {}), stop the child instead, or `adieu stop --tree {}`",
+                child.name, facts.pid
+            ))
+    })
+}
+
+pub(super) fn main_thread(facts: &Facts, question: &Question) -> Option<Finding> {
+    let runtime = facts.runtime.filter(|runtime| runtime.main_thread_handles)?;
+    let main = facts.main()?;
+    if disposition(facts, question.signal) != Disposition::Caught {
+        return None;
+    }
+    let (signal, label) = (question.signal, runtime.label);
+    if main.busy {
+        let sentence = format!("{label} runs handlers on its main thread, which computes without a pause");
+        return Some(
+            Finding::new(Cause::MainThreadBusy, Severity::Blocks, sentence)
+                .seen(facts, "syscall", "", "running")
+                .seen(facts, "stat", "utime", format!("rising all of {} ms", facts.watched_ms))
+                .advise(format!("{signal} is looked at when that computation ends; move it off the main thread")),
+        );
+    }
+    let waits = main.call.and_then(|call| call.name).filter(|name| runtime.event_loop && !LOOPS.contains(name))?;
+    (!main.moved).then(|| {
+        let sentence =
+            format!("{label} runs handlers on its main thread, which waits in {waits} instead of its event loop");
+        Finding::new(Cause::MainThreadStuck, Severity::Blocks, sentence)
+            .seen(facts, "syscall", "", call(main))
+            .seen(facts, "wchan", "", main.sleeps_in.as_deref().unwrap_or("?"))
+            .advise(format!(
+                "{signal} is looked at when that call returns; do not wait synchronously on the main thread"
+            ))
+    })
+}
+
+/// Asked already: it waits for a child of its own.
+pub(super) fn waits_for_child(facts: &Facts, question: &Question) -> Option<Finding> {
+    question.asked?;
+    let shell = facts.runtime.is_some_and(|runtime| runtime.shell);
+    if shell || !handles(facts, question.signal) {
+        return None;
+    }
+    let child = facts.children.iter().find(|child| child.state != 'Z')?;
+    let waiter = facts.threads.iter().find(|thread| waits_for_children(thread))?;
+    let sentence = format!("it has {} and waits for its child {} (pid {})", question.signal, child.name, child.pid);
+    Some(
+        child_finding(facts, child, sentence)
+            .seen(facts, &format!("task/{}/syscall", waiter.id), "", call(waiter))
+            .advise(format!("see why that one does not end: adieu doctor {}", child.pid)),
+    )
+}
+
+/// Asked already, and nothing else explains it.
+pub(super) fn no_effect(facts: &Facts, question: &Question) -> Option<Finding> {
+    let asked = question.asked?;
+    let signal = question.signal;
+    if disposition(facts, signal) == Disposition::Ignored || facts.waiting() & bit(signal) != 0 {
+        return None;
+    }
+    let after = adieu_core::duration::format(Duration::from_secs(asked.as_secs_f64().round() as u64));
+    let sentence = format!("it has had {signal} for {after} and goes on: {}", summary(facts));
+    let mut finding =
+        Finding::new(Cause::NoEffect, Severity::Blocks, sentence).seen(facts, "status", "SigCgt", mask(facts.caught));
+    if let Some(main) = facts.main() {
+        finding = finding.seen(facts, "syscall", "", call(main));
+    }
+    Some(finding.advise("its handler does not lead to its end; what its threads do may tell why (`adieu stop --dump`)"))
+}
+
+fn child_finding(facts: &Facts, child: &Relative, sentence: String) -> Finding {
+    Finding::new(Cause::WaitsForChild, Severity::Blocks, sentence)
+        .seen(facts, "wchan", "", facts.main().and_then(|main| main.sleeps_in.as_deref()).unwrap_or("?"))
+        .seen_in(format!("/proc/{}/status", child.pid), "PPid", facts.pid)
+}
+
+fn waits_for_children(thread: &Thread) -> bool {
+    let by_call = thread.call.and_then(|call| call.name).is_some_and(|name| matches!(name, "wait4" | "waitid"));
+    by_call || thread.sleeps_in.as_deref() == Some("do_wait")
+}
+
+/// The system call for evidence.
+fn call(thread: &Thread) -> String {
+    match thread.call {
+        Some(call) => call.name.map_or_else(|| call.number.to_string(), |name| format!("{} ({name})", call.number)),
+        None => format!("state {}", thread.state),
+    }
+}
+
+/// What a thread does, for people.
+pub(crate) fn doing(thread: &Thread) -> String {
+    let place = thread.call.and_then(|call| call.name).map(str::to_owned).or_else(|| thread.sleeps_in.clone());
+    match (thread.busy, place) {
+        (true, _) => "computes".to_owned(),
+        (false, Some(place)) => format!("waits in {place}"),
+        (false, None) if thread.state == 'R' => "runs".to_owned(),
+        (false, None) => format!("is in state {}", thread.state),
+    }
+}
+
+/// What its threads do, those that do the same together.
+pub(crate) fn summary(facts: &Facts) -> String {
+    let mut groups: BTreeMap<String, usize> = BTreeMap::new();
+    for thread in facts.threads.iter().skip(1) {
+        *groups.entry(doing(thread)).or_default() += 1;
+    }
+    let mut parts: Vec<String> =
+        facts.main().map(|main| format!("its main thread {}", doing(main))).into_iter().collect();
+    let mut groups: Vec<(String, usize)> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    parts.extend(groups.into_iter().take(4).map(|(what, count)| match count {
+        1 => format!("another one {what}"),
+        _ => format!("{count} others: {what}"),
+    }));
+    parts.join("; ")
+}

@@ -1,0 +1,112 @@
+use super::*;
+use crate::facts::{Call, Handler, Relative, Thread};
+
+const TERM: Question = Question { signal: Signal::TERM, asked: None };
+
+/// A process that handles SIGTERM and waits in its event loop.
+fn healthy() -> Facts {
+    let call = Call { name: Some("epoll_wait"), ..Call::default() };
+    Facts {
+        pid: 7,
+        pids: vec![7],
+        state: 'S',
+        caught: bit(Signal::TERM),
+        permitted: true,
+        threads: vec![Thread { id: 7, state: 'S', call: Some(call), ..Thread::default() }],
+        ..Facts::default()
+    }
+}
+
+fn first(facts: &Facts, question: &Question) -> (Cause, Severity) {
+    let findings = judge(facts, question);
+    let first = findings.first().expect("never empty");
+    assert!(!first.sentence.is_empty() && !first.evidence.is_empty(), "{first:?}");
+    assert!(first.severity == Severity::Note || !first.advice.is_empty() || first.cause == Cause::KernelThread);
+    (first.cause, first.severity)
+}
+
+#[test]
+fn a_healthy_process_is_left_alone() {
+    assert_eq!(first(&healthy(), &TERM), (Cause::Handled, Severity::Note));
+    let default = Facts { caught: 0, ..healthy() };
+    assert_eq!(first(&default, &TERM), (Cause::EndsAtOnce, Severity::Note));
+    let by_descriptor = Facts { caught: 0, read_from_descriptor: bit(Signal::TERM), ..blocks(healthy()) };
+    assert_eq!(first(&by_descriptor, &TERM), (Cause::Handled, Severity::Note));
+}
+
+fn blocks(mut facts: Facts) -> Facts {
+    facts.threads.iter_mut().for_each(|thread| thread.blocked = bit(Signal::TERM));
+    facts
+}
+
+#[test]
+fn one_thread_that_lets_it_through_is_enough() {
+    let mut facts = blocks(healthy());
+    assert_eq!(first(&facts, &TERM).0, Cause::Blocked);
+    facts.threads.push(Thread { id: 8, state: 'S', ..Thread::default() });
+    assert_eq!(first(&facts, &TERM).0, Cause::Handled);
+}
+
+#[test]
+fn a_mask_that_the_handler_itself_brings_is_not_the_cause() {
+    let mut facts = blocks(healthy());
+    facts.threads[0].handler = Some(Handler { signal: None, blocks: bit(Signal::TERM), sender: None });
+    assert_eq!(first(&facts, &TERM).0, Cause::HandlerStuck);
+    facts.threads[0].moved = true;
+    assert_eq!(first(&facts, &TERM).0, Cause::Handled, "a handler that still works");
+}
+
+#[test]
+fn what_holds_every_signal_comes_before_what_the_signal_does() {
+    let mut facts = Facts { ignored: bit(Signal::TERM), ..blocks(healthy()) };
+    assert_eq!(first(&facts, &TERM).0, Cause::Ignored);
+    facts.pids = vec![7, 1];
+    assert_eq!(first(&facts, &TERM).0, Cause::Ignored, "an init that ignores has asked for it");
+    facts.threads[0].state = 'D';
+    assert_eq!(first(&facts, &TERM).0, Cause::Uninterruptible);
+    facts.threads[0].moved = true;
+    assert_eq!(first(&facts, &TERM).0, Cause::Ignored, "a disk that answers");
+    facts.state = 'T';
+    assert_eq!(first(&facts, &TERM).0, Cause::Stopped);
+    facts.tracer = Some(Relative { pid: 9, ..Relative::default() });
+    assert_eq!(first(&facts, &TERM).0, Cause::Stopped, "a tracer that lets it run");
+    facts.state = 't';
+    assert_eq!(first(&facts, &TERM).0, Cause::Traced);
+    facts.permitted = false;
+    assert_eq!(first(&facts, &TERM).0, Cause::NotPermitted);
+    facts.state = 'Z';
+    assert_eq!(judge(&facts, &TERM).len(), 1);
+    assert_eq!(first(&facts, &TERM).0, Cause::Zombie);
+    facts.threads.push(Thread { id: 8, state: 'S', ..Thread::default() });
+    assert_eq!(first(&facts, &TERM).0, Cause::NotPermitted, "its other threads live");
+}
+
+#[test]
+fn only_an_init_without_a_handler_is_deaf() {
+    let mut facts = Facts { pids: vec![7, 1], ..healthy() };
+    assert_eq!(first(&facts, &TERM).0, Cause::Handled);
+    facts.caught = 0;
+    assert_eq!(first(&facts, &TERM).0, Cause::InitWithoutHandler);
+    let kill = Question { signal: Signal::KILL, asked: None };
+    assert_eq!(first(&facts, &kill).0, Cause::EndsAtOnce);
+    let winch = Question { signal: Signal::WINCH, asked: None };
+    assert_eq!(first(&facts, &winch).0, Cause::DoesNotEnd);
+}
+
+#[test]
+fn what_was_asked_and_goes_on_is_said_to() {
+    let asked = Question { asked: Some(Duration::from_secs(30)), ..TERM };
+    assert_eq!(first(&healthy(), &asked), (Cause::NoEffect, Severity::Blocks));
+    let mut facts = healthy();
+    facts.children = vec![Relative { pid: 8, state: 'S', ..Relative::default() }];
+    facts.threads[0].call = Some(Call { name: Some("wait4"), ..Call::default() });
+    assert_eq!(first(&facts, &asked).0, Cause::WaitsForChild);
+    assert_eq!(first(&facts, &TERM).0, Cause::Handled, "nobody has asked it yet");
+}
+
+#[test]
+fn names_of_causes_are_those_of_the_json() {
+    for cause in [Cause::Zombie, Cause::InitWithoutHandler, Cause::NotTheGracefulOne] {
+        assert_eq!(serde_json::to_string(&cause).expect("json"), format!("\"{}\"", cause.id()));
+    }
+}

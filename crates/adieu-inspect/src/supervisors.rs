@@ -1,0 +1,98 @@
+//! Who would start a process again when it ends.
+
+use adieu_linux::proc::{cgroup, words};
+use serde::Serialize;
+
+use crate::facts::Facts;
+use crate::runtime::base;
+
+/// Something that starts its process again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Supervision {
+    /// What it is.
+    pub by: String,
+    /// The file that shows it.
+    pub file: String,
+    /// What is in that file.
+    pub value: String,
+    /// How it is told to stop it.
+    pub instead: String,
+}
+
+/// Programs that start their children again, by the name of the parent; `{dir}` is the directory that it works in.
+const PARENTS: &[(&str, &str, &str)] = &[
+    ("runsv", "runit", "sv down {dir}"),
+    ("s6-supervise", "s6", "s6-svc -d {dir}"),
+    ("supervise", "daemontools", "svc -d {dir}"),
+    ("supervisord", "supervisor", "supervisorctl stop NAME"),
+    ("monit", "monit", "monit stop NAME"),
+    ("circusd", "circus", "circusctl stop NAME"),
+    ("containerd-shim", "a container engine", "docker stop NAME, or what manages the container"),
+    ("conmon", "podman", "podman stop NAME"),
+    ("PM2 v", "PM2", "pm2 stop NAME"),
+    ("nodemon", "nodemon", "the end of nodemon first"),
+];
+
+pub(crate) fn find(facts: &Facts) -> Option<Supervision> {
+    run_by_adieu(facts).or_else(|| by_parent(facts)).or_else(|| by_master(facts)).or_else(|| by_systemd(facts))
+}
+
+fn by_parent(facts: &Facts) -> Option<Supervision> {
+    let parent = facts.parent.as_ref()?;
+    let program = parent.program.as_deref().map(base).unwrap_or_default();
+    let is = |name: &str| parent.name.starts_with(name) || program == name || parent.line.starts_with(name);
+    let (_, by, instead) = PARENTS.iter().find(|(name, ..)| is(name))?;
+    let place = std::fs::read_link(format!("/proc/{}/cwd", parent.pid));
+    let place = place.map_or_else(|_| "DIRECTORY".to_owned(), |place| place.display().to_string());
+    Some(Supervision {
+        by: format!("{by} (pid {})", parent.pid),
+        file: format!("/proc/{}/comm", parent.pid),
+        value: parent.name.clone(),
+        instead: instead.replace("{dir}", &place),
+    })
+}
+
+/// A worker of a server that keeps their number.
+fn by_master(facts: &Facts) -> Option<Supervision> {
+    let parent = facts.parent.as_ref()?;
+    let same = facts.program.is_some() && facts.program == parent.program;
+    (same && facts.runtime.is_some_and(|runtime| runtime.worker)).then(|| Supervision {
+        by: format!("its master process (pid {})", parent.pid),
+        file: format!("/proc/{}/status", facts.pid),
+        value: format!("PPid: {}", parent.pid),
+        instead: format!("adieu stop {}", parent.pid),
+    })
+}
+
+fn run_by_adieu(facts: &Facts) -> Option<Supervision> {
+    let parent = facts.parent.as_ref()?;
+    if parent.program.as_deref().map(base) != Some("adieu") {
+        return None;
+    }
+    let environment = words::parse_cmdline(&adieu_linux::proc::bytes(facts.pid, "environ").ok()?);
+    let name = environment.iter().find_map(|word| Some(word.to_str()?.strip_prefix("ADIEU_NAME=")?.to_owned()))?;
+    Some(Supervision {
+        by: format!("`adieu run`, instance {name}"),
+        file: format!("/proc/{}/environ", facts.pid),
+        value: format!("ADIEU_NAME={name}"),
+        instead: format!("adieu stop @{name}"),
+    })
+}
+
+fn by_systemd(facts: &Facts) -> Option<Supervision> {
+    let memberships = cgroup::read(facts.pid).ok()?;
+    let unit = memberships.iter().find_map(|membership| {
+        let relevant =
+            membership.controllers.is_empty() || membership.controllers.iter().any(|name| name == "name=systemd");
+        let unit = membership.path.rsplit('/').find(|part| part.ends_with(".service"))?;
+        relevant.then(|| (unit.to_owned(), membership.path.clone()))
+    })?;
+    // Sessions of users are units as well; only what systemd has started itself is started again.
+    let by_itself = facts.parent.as_ref().is_some_and(|parent| parent.name == "systemd");
+    by_itself.then(|| Supervision {
+        by: format!("systemd, unit {} (if its Restart= says so)", unit.0),
+        file: format!("/proc/{}/cgroup", facts.pid),
+        value: unit.1,
+        instead: format!("systemctl stop {}", unit.0),
+    })
+}

@@ -1,0 +1,4 @@
+node "$EXAMPLES/node/server.js" &
+server=$!
+trap 'kill -TERM "$server"; wait "$server"' TERM
+wait "$server"

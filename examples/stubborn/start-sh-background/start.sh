@@ -1,0 +1,4 @@
+sleep 1000 &
+echo $$ > target
+touch ready
+wait
