@@ -10,5 +10,6 @@ mod harness;
 mod init;
 mod ledger;
 mod matrix;
+mod readers;
 mod servers;
 mod sockets;
