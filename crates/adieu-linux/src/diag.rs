@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use adieu_core::address::Endpoint;
+use adieu_core::owed::{Sample, State};
 
 use crate::{cvt, cvt_long};
 
@@ -51,6 +52,29 @@ pub struct Socket {
     pub info: Option<Info>,
     /// Finds it again.
     pub identity: Identity,
+}
+
+impl Socket {
+    /// What the ledger of owed answers wants to know of it.
+    #[must_use]
+    pub fn sample(&self) -> Sample {
+        let info = self.info.unwrap_or_default();
+        Sample {
+            cookie: self.cookie,
+            state: State::from_kernel(self.state),
+            unread: self.receive_queue,
+            unsent_or_unacked: self.send_queue,
+            last_data_sent_ms: info.last_data_sent_ms,
+            last_data_recv_ms: info.last_data_received_ms,
+            bytes_received: info.bytes_received,
+            bytes_acked: info.bytes_acked,
+            bytes_sent: info.bytes_sent,
+            segs_in: info.segments_in,
+            segs_out: info.segments_out,
+            has_owner: self.inode != 0,
+            worked_on: false,
+        }
+    }
 }
 
 /// Names one socket to the kernel: its family, ports, addresses, interface and cookie (`struct inet_diag_sockid`).

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use adieu_core::owed::{Counts, Ledger, Sample, State};
+use adieu_core::owed::{Counts, Ledger, Sample};
 use adieu_core::switch::{Event, Generation, Phase};
 use adieu_core::{Timestamp, duration};
 use adieu_linux::clock;
@@ -181,7 +181,7 @@ impl Supervisor {
                 self.owed_watches.extend(self.is_leaving(watch.generation).then_some(watch));
                 continue;
             }
-            let mut samples: Vec<Sample> = sockets.iter().map(sample).collect();
+            let mut samples: Vec<Sample> = sockets.iter().map(diag::Socket::sample).collect();
             if let Some(lot) = self.lots.iter_mut().find(|lot| lot.generation == watch.generation) {
                 let worked_on = lot.worked_on();
                 samples.iter_mut().for_each(|sample| sample.worked_on = worked_on.contains(&sample.cookie));
@@ -244,7 +244,7 @@ impl Supervisor {
         let mut sockets = diag::tcp_sockets(&places, &OPEN).unwrap_or_default();
         let Some(own) = self.own_inodes(generation) else { return };
         sockets.retain(|socket| own.contains(&socket.inode));
-        let own: Vec<Sample> = sockets.iter().map(sample).collect();
+        let own: Vec<Sample> = sockets.iter().map(diag::Socket::sample).collect();
         ledger.restrict(own.iter().map(|sample| sample.cookie));
         ledger.handle_samples(clock::now(), &own);
     }
@@ -253,22 +253,3 @@ impl Supervisor {
 /// The states of connections that a program has accepted and not closed.
 pub(crate) const OPEN: [u8; 2] = [state::ESTABLISHED, state::CLOSE_WAIT];
 const OWED_STATES: [u8; 3] = [state::ESTABLISHED, state::CLOSE_WAIT, state::SYN_RECV];
-
-fn sample(socket: &diag::Socket) -> Sample {
-    let info = socket.info.unwrap_or_default();
-    Sample {
-        cookie: socket.cookie,
-        state: State::from_kernel(socket.state),
-        unread: socket.receive_queue,
-        unsent_or_unacked: socket.send_queue,
-        last_data_sent_ms: info.last_data_sent_ms,
-        last_data_recv_ms: info.last_data_received_ms,
-        bytes_received: info.bytes_received,
-        bytes_acked: info.bytes_acked,
-        bytes_sent: info.bytes_sent,
-        segs_in: info.segments_in,
-        segs_out: info.segments_out,
-        has_owner: socket.inode != 0,
-        worked_on: false,
-    }
-}
