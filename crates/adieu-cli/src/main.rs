@@ -6,6 +6,7 @@
 mod ask;
 mod drill;
 mod out;
+mod prestop;
 mod render;
 mod run;
 mod signals;
@@ -42,6 +43,8 @@ enum Verb {
     Send(ask::SendArgs),
     /// Show what happened in an instance
     Timeline(ask::TimelineArgs),
+    /// Wait until the traffic of a server has really gone, before it is stopped
+    Prestop(prestop::PrestopArgs),
     /// What a signal is, does and comes from; what an exit code or a mask means
     Signals(signals::SignalsArgs),
     /// Load a server, restart it again and again, and say what each restart lost
@@ -95,6 +98,7 @@ fn perform(verb: Verb) -> i32 {
         Verb::Stop(arguments) => ask::stop(&arguments),
         Verb::Send(arguments) => ask::send(&arguments),
         Verb::Timeline(arguments) => ask::timeline(&arguments),
+        Verb::Prestop(arguments) => prestop::prestop(&arguments),
         Verb::Signals(arguments) => signals::signals(&arguments),
         Verb::Drill(arguments) => drill::drill(arguments),
         Verb::Demo => drill::demo(),

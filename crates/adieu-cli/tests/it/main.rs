@@ -10,6 +10,7 @@ mod harness;
 mod init;
 mod ledger;
 mod matrix;
+mod prestop;
 mod readers;
 mod servers;
 mod sockets;

@@ -24,6 +24,7 @@
 mod network;
 mod observation;
 mod probes;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,7 @@ use std::time::Duration;
 pub use self::network::{Network, ParseNetworkError};
 pub use self::observation::{Observation, Summary, Verdict};
 use self::probes::{Change, SHORT, Source, Sources};
+use self::telling::Told;
 use crate::Timestamp;
 use crate::owed::{self, Ledger, Sample, State};
 
@@ -117,14 +119,6 @@ struct Open {
     missing: bool,
 }
 
-/// What is going on, as far as people were told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Told {
-    Nothing,
-    Traffic,
-    Calm,
-}
-
 /// Waits for the end of the traffic. See the module.
 #[derive(Debug, Clone)]
 pub struct Prestop {
@@ -161,8 +155,6 @@ struct Totals {
 const PEERS: usize = 100_000;
 /// The kernel's times are whole clock ticks, of 10 ms at most.
 const TICK: Duration = Duration::from_millis(10);
-/// So long after the last byte people are told that it is calm.
-const CALM: Duration = Duration::from_millis(500);
 
 impl Prestop {
     /// Begins to wait.
@@ -388,60 +380,6 @@ impl Prestop {
             *if waits { &mut owed } else { &mut given_up } += 1;
         }
         (self.owed, self.given_up) = (owed, given_up);
-    }
-
-    /// Seconds since the beginning.
-    fn at(&self, now: Timestamp) -> f64 {
-        now.since(self.began).as_secs_f64()
-    }
-
-    fn tell(&mut self, now: Timestamp) {
-        let last = self.last_traffic(now);
-        let told = match (self.told, last) {
-            (Told::Nothing, _) => {
-                let ignored = self.totals.ignored;
-                self.say(Observation::Began { at: self.at(now), connections: self.open.len(), ignored });
-                if last.is_some_and(|(at, _)| now.since(at) < CALM) { Told::Traffic } else { Told::Calm }
-            }
-            (Told::Traffic, Some((at, _))) if now.since(at) < CALM => Told::Traffic,
-            (Told::Traffic, _) => {
-                let since = last.map_or(0.0, |(at, _)| self.at(at));
-                let (connections, received) = (self.totals.connections, self.totals.received);
-                let owed = self.owed;
-                self.say(Observation::Calm { at: self.at(now), since, connections, received, owed });
-                Told::Calm
-            }
-            (Told::Calm, Some((at, peer))) if now.since(at) < CALM => {
-                self.say(Observation::Traffic { at: self.at(now), peer });
-                Told::Traffic
-            }
-            (Told::Calm, _) => Told::Calm,
-        };
-        self.told = told;
-    }
-
-    fn say(&mut self, observation: Observation) {
-        self.actions.push_back(Action::Tell(observation));
-    }
-
-    fn finish(&mut self, now: Timestamp, verdict: Verdict) {
-        self.over = true;
-        let last = self.last_traffic(now);
-        let probes = self.sources.probes();
-        let summary = Summary {
-            verdict,
-            at: self.at(now),
-            last_traffic: last.map(|(at, _)| now.since(at).as_secs_f64()),
-            last_peer: last.and_then(|(_, peer)| peer),
-            owed: self.owed,
-            given_up: self.given_up,
-            open: self.open.len(),
-            connections: self.totals.connections,
-            received: self.totals.received,
-            peers: self.totals.peers.len(),
-            probes: probes.map(|(source, period, _)| (source.peer, source.size, period.as_secs_f64())).collect(),
-        };
-        self.actions.push_back(Action::Return(Box::new(summary)));
     }
 }
 

@@ -177,6 +177,10 @@ fn probes_are_found_and_told() {
     let (end, summary, told) = wait_in(&world, config());
     assert!((10_490..=10_700).contains(&end), "{end}");
     assert_eq!(summary.probes.len(), 1);
+    // A FIN that was or was not there makes no difference.
+    let fin: Vec<Life> =
+        world.iter().zip(0..).map(|(life, n)| Life { size: life.size + n % 2, ..life.clone() }).collect();
+    assert_eq!(wait_in(&fin, config()).1.probes.len(), 1);
     assert!(told.iter().any(|told| matches!(told, Observation::Probe { size: 120, .. })), "{told:?}");
     // The same requests at irregular times are traffic.
     let irregular = (0..14).map(|n: i64| Life::short(peer(1), n * 2_000 + n * n * 37 % 900, 120));
