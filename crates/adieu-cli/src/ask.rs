@@ -10,7 +10,8 @@ use adieu_supervisor::client::ask;
 use adieu_supervisor::names;
 use clap::{Args, ValueEnum};
 
-use crate::{complain, render};
+use crate::out::{self, complain};
+use crate::render;
 
 /// When `adieu reload` returns.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -116,10 +117,10 @@ fn converse(name: &str, request: &Request, mut show: impl FnMut(&Reply)) -> i32 
         if let Reply::Done { code, message, output } = reply {
             answer = code;
             for line in &output {
-                eprintln!("  | {line}");
+                out::warn(format_args!("  | {line}"));
             }
             match message {
-                Some(message) if code == adieu_core::outcome::code::DONE => println!("{message}"),
+                Some(message) if code == adieu_core::outcome::code::DONE => out::mention(message),
                 Some(message) => complain(&message),
                 None => {}
             }
@@ -148,7 +149,7 @@ pub(crate) fn reload(arguments: ReloadArgs) -> i32 {
     let request = Request::Reload { wait, set, unset: arguments.unset, command };
     converse(&name, &request, |reply| {
         if let Reply::Progress { text, .. } = reply {
-            println!("{text}");
+            out::mention(text);
         }
     })
 }
@@ -181,11 +182,11 @@ pub(crate) fn status(arguments: &StatusArgs) -> i32 {
         } else {
             serde_json::to_string_pretty(&all)
         };
-        println!("{}", printed.unwrap_or_default());
+        out::say(printed.unwrap_or_default());
     } else if wanted.is_empty() {
-        println!("no instance is running");
+        out::say("no instance is running");
     } else {
-        print!("{}", render::status(&all));
+        out::print(render::status(&all));
     }
     code
 }
@@ -219,7 +220,7 @@ pub(crate) fn send(arguments: &SendArgs) -> i32 {
 pub(crate) fn timeline(arguments: &TimelineArgs) -> i32 {
     converse(&arguments.name, &Request::Timeline {}, |reply| {
         if let Reply::Timeline { entries, dropped, epoch } = reply {
-            print!("{}", render::timeline(entries, *dropped, *epoch, arguments.json));
+            out::print(render::timeline(entries, *dropped, *epoch, arguments.json));
         }
     })
 }

@@ -1,7 +1,6 @@
 //! `adieu doctor`: will this process end, and if not, why?
 
 use std::fmt::Write;
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use adieu_core::outcome::code;
@@ -13,7 +12,7 @@ use adieu_inspect::select::{self, SelectError};
 use adieu_inspect::target::Target;
 use clap::Args;
 
-use crate::complain;
+use crate::out::{self, complain};
 use crate::stop::{Targets, parse_signal};
 
 /// Between two looks at what the threads do.
@@ -60,10 +59,10 @@ pub(crate) fn doctor(arguments: &DoctorArgs) -> i32 {
     }
     if arguments.json {
         let all: Vec<_> = seen.iter().map(Seen::json).collect();
-        print(&format!("{}\n", serde_json::to_string_pretty(&all).unwrap_or_default()));
+        out::say(serde_json::to_string_pretty(&all).unwrap_or_default());
     } else {
         let all: Vec<String> = seen.iter().map(Seen::text).collect();
-        print(&all.join("\n"));
+        out::print(all.join("\n"));
     }
     worst
 }
@@ -77,13 +76,6 @@ pub(crate) fn failed(error: &SelectError) -> i32 {
         SelectError::NoTarget(_) | SelectError::PortFree(_) | SelectError::NoCgroup(..) | SelectError::Nothing => {
             code::NO_TARGET
         }
-    }
-}
-
-/// A closed pipe ends the command, as it does with others.
-fn print(text: &str) {
-    if io::stdout().write_all(text.as_bytes()).is_err() {
-        adieu_linux::signals::die_of(Signal::PIPE);
     }
 }
 
@@ -222,9 +214,9 @@ fn table(arguments: &DoctorArgs) -> i32 {
         }
     }
     if arguments.json {
-        print(&format!("{}\n", serde_json::to_string(&rows).unwrap_or_default()));
+        out::say(serde_json::to_string(&rows).unwrap_or_default());
     } else {
-        print(&text);
+        out::print(text);
     }
     code::DONE
 }

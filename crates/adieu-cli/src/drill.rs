@@ -1,7 +1,7 @@
 //! `adieu drill` and `adieu demo`.
 
 use std::future::{pending, poll_fn};
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::signal::unix::{Signal as UnixSignal, SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::complain;
+use crate::out::{self, complain};
 
 const HELP: &str = "\
 The load is a closed loop: each client has one request at a time, so a client that waits asks less meanwhile and percentiles \
@@ -161,10 +161,7 @@ impl Bar {
 
     /// Writes a text; whether somebody reads it.
     fn say(&self, text: &str) -> bool {
-        self.0.suspend(|| {
-            let mut out = std::io::stdout().lock();
-            out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_ok()
-        })
+        self.0.suspend(|| out::try_print(text).is_ok())
     }
 }
 
@@ -199,9 +196,8 @@ pub(crate) fn drill(arguments: DrillArgs) -> i32 {
         }
         Some(Ok(report)) => {
             let text = if json { in_json(&report) } else { report.render_text() };
-            let mut out = std::io::stdout().lock();
             // Whoever has closed it does not want to know.
-            drop(out.write_all(text.as_bytes()).and_then(|()| out.flush()));
+            drop(out::try_print(text));
             match report.is_clean() {
                 true if report.interrupted => INTERRUPTED,
                 true => code::DONE,

@@ -1,11 +1,16 @@
 //! The `adieu` command: argument parsing and printing only.
 #![no_main]
+// They panic when the reader is gone: `out` does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 mod ask;
 mod doctor;
 mod drill;
+mod out;
+mod prestop;
 mod render;
 mod run;
+mod signals;
 mod stop;
 
 use std::ffi::OsString;
@@ -42,6 +47,10 @@ enum Verb {
     Send(ask::SendArgs),
     /// Show what happened in an instance
     Timeline(ask::TimelineArgs),
+    /// Wait until the traffic of a server has really gone, before it is stopped
+    Prestop(prestop::PrestopArgs),
+    /// What a signal is, does and comes from; what an exit code or a mask means
+    Signals(signals::SignalsArgs),
     /// Load a server, restart it again and again, and say what each restart lost
     Drill(drill::DrillArgs),
     /// Three ways to restart a server, and what each of them loses
@@ -94,13 +103,10 @@ fn perform(verb: Verb) -> i32 {
         Verb::Doctor(arguments) => doctor::doctor(&arguments),
         Verb::Send(arguments) => ask::send(&arguments),
         Verb::Timeline(arguments) => ask::timeline(&arguments),
+        Verb::Prestop(arguments) => prestop::prestop(&arguments),
+        Verb::Signals(arguments) => signals::signals(&arguments),
         Verb::Drill(arguments) => drill::drill(arguments),
         Verb::Demo => drill::demo(),
         Verb::DemoServer(arguments) => drill::demo_server(&arguments),
     }
-}
-
-/// Says why a command failed, on standard error.
-fn complain(error: &dyn std::fmt::Display) {
-    eprintln!("adieu: {error}");
 }

@@ -11,7 +11,7 @@ use adieu_core::signal::Signal;
 use adieu_supervisor::options::{self, Hook, Options, ReadyWhen, Sockets};
 use clap::Args;
 
-use crate::complain;
+use crate::out::complain;
 
 /// Every option can also be given as the environment variable that its help names.
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! `adieu stop`: instances of `adieu run` through their control socket, anything else from outside.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use adieu_inspect::stop::{self, Before, Entry, Options, Outcome, Standing, Watch
 use adieu_inspect::target::Target;
 use clap::Args;
 
-use crate::{ask, complain, doctor};
+use crate::out::{self, complain, mention};
+use crate::{ask, doctor};
 
 /// What `adieu stop` and `adieu doctor` can be told to look at.
 #[derive(Debug, Clone, Args)]
@@ -184,7 +185,7 @@ fn refuse(targets: &[Target]) -> Result<(), i32> {
 fn report(outcomes: &[Outcome], watcher: Screen, by_port: bool) -> i32 {
     if watcher.json {
         let all = serde_json::json!({ "targets": outcomes, "timeline": watcher.entries });
-        println!("{}", serde_json::to_string_pretty(&all).unwrap_or_default());
+        mention(serde_json::to_string_pretty(&all).unwrap_or_default());
     } else {
         for outcome in outcomes {
             say(outcome);
@@ -205,14 +206,14 @@ fn say(outcome: &Outcome) {
     let (pid, title, seconds) = (outcome.pid, &outcome.title, outcome.seconds);
     match outcome.end {
         _ if outcome.not_permitted => complain(&format!("{pid} ({title}) belongs to another user: not permitted")),
-        End::Gone => println!("{pid} ({title}) ended after {seconds:.1} s"),
-        End::Forced => println!("{pid} ({title}) was killed after {seconds:.1} s"),
+        End::Gone => mention(format_args!("{pid} ({title}) ended after {seconds:.1} s")),
+        End::Forced => mention(format_args!("{pid} ({title}) was killed after {seconds:.1} s")),
         End::StillThere => complain(&format!("{pid} ({title}) is still there after {seconds:.1} s")),
     }
     for finding in &outcome.findings {
-        println!("  why: {} [{}]", finding.sentence, finding.cause.id());
+        mention(format_args!("  why: {} [{}]", finding.sentence, finding.cause.id()));
         if !finding.advice.is_empty() {
-            println!("       do: {}", finding.advice);
+            mention(format_args!("       do: {}", finding.advice));
         }
     }
 }
@@ -230,7 +231,7 @@ impl Screen {
     /// Removes the live line.
     fn clear(&mut self) {
         if std::mem::take(&mut self.drawn) {
-            eprint!("\r\x1b[K");
+            out::draw("\r\x1b[K");
         }
     }
 }
@@ -239,7 +240,7 @@ impl Watcher for Screen {
     fn entry(&mut self, entry: &Entry) {
         self.clear();
         if !self.json {
-            eprintln!("{:>7.2} s  {}  {}", entry.at, entry.pid, entry.text);
+            out::warn(format_args!("{:>7.2} s  {}  {}", entry.at, entry.pid, entry.text));
         }
         self.entries.push(entry.clone());
     }
@@ -264,8 +265,7 @@ impl Watcher for Screen {
         if standings.len() > 1 {
             parts.push(format!("and {} more processes", standings.len() - 1));
         }
-        eprint!("\r\x1b[Kwaiting for {} ({}): {}", first.name, first.pid, parts.join(", "));
-        drop(std::io::stderr().flush());
+        out::draw(format_args!("\r\x1b[Kwaiting for {} ({}): {}", first.name, first.pid, parts.join(", ")));
         self.drawn = true;
     }
 
@@ -276,10 +276,9 @@ impl Watcher for Screen {
     fn may_kill(&mut self, facts: &Facts, findings: &[Finding]) -> bool {
         self.clear();
         if let Some(first) = findings.first() {
-            eprintln!("why: {}", first.sentence);
+            out::warn(format_args!("why: {}", first.sentence));
         }
-        eprint!("{} ({}) is still there. Kill it? [y/N] ", facts.title(), facts.pid);
-        drop(std::io::stderr().flush());
+        out::draw(format_args!("{} ({}) is still there. Kill it? [y/N] ", facts.title(), facts.pid));
         let mut answer = String::new();
         let read = std::io::stdin().read_line(&mut answer).is_ok();
         read && matches!(answer.trim(), "y" | "Y" | "yes")

@@ -18,6 +18,7 @@ pub mod notify;
 pub mod outcome;
 pub mod owed;
 pub mod park;
+pub mod prestop;
 pub mod restart;
 pub mod signal;
 pub mod stop_plan;

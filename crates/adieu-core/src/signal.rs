@@ -6,6 +6,8 @@
 //! musl program use the first two (three in musl) themselves; they are shown as `SIG32` and `SIG33`.
 
 mod parse;
+mod reading;
+mod senders;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,8 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::parse::ParseSignalError;
+pub use self::reading::{Reading, ReadingError};
+pub use self::senders::Sender;
 use self::table::Row;
 
 /// A signal of this machine.
@@ -38,8 +42,22 @@ pub enum DefaultAction {
     Continue,
 }
 
+/// A signal that this machine does not have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// With SIG.
+    pub name: &'static str,
+    /// What it does to a process that neither handles nor ignores it.
+    pub default_action: DefaultAction,
+    /// What it is for.
+    pub purpose: &'static str,
+    /// Where it exists, and its number there.
+    pub numbers: Vec<(Architecture, i32)>,
+}
+
 /// The families of machines whose signal numbers differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Architecture {
     /// x86, ARM, RISC-V, POWER, s390 and most others (`include/uapi/asm-generic/signal.h`).
     Generic,
@@ -54,6 +72,9 @@ pub enum Architecture {
 }
 
 impl Architecture {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Generic, Self::Alpha, Self::Sparc, Self::Mips, Self::Parisc];
+
     /// This machine's.
     pub const HERE: Self = if cfg!(any(
         target_arch = "mips",
@@ -155,12 +176,29 @@ impl Signal {
         }
     }
 
+    /// Its other names, with SIG, here or on other machines.
+    pub fn aliases(self) -> impl Iterator<Item = String> {
+        table::ALIASES.into_iter().filter(move |(_, signal)| *signal == self).map(|(name, _)| format!("SIG{name}"))
+    }
+
     /// The signals in a mask as `/proc/PID/status` shows it (SigBlk, SigIgn, SigCgt: proc_pid_status(5)): bit n-1 is signal
     /// n. Bits without a signal are passed over.
     #[must_use]
     pub fn decode_mask(mask: u64) -> Vec<Self> {
         let bit = |signal: &Self| mask.checked_shr(u32::from(signal.0) - 1).is_some_and(|rest| rest & 1 == 1);
         Self::ALL.into_iter().filter(bit).collect()
+    }
+
+    /// Signals of other machines that this one does not have (SIGEMT): names, default actions, purposes, and their numbers
+    /// there.
+    pub fn elsewhere() -> impl Iterator<Item = Elsewhere> {
+        let missing = table::TABLE.iter().filter(|row| row.number_on(Architecture::HERE).is_none());
+        missing.map(|row| Elsewhere {
+            name: row.name,
+            default_action: row.action,
+            purpose: row.purpose,
+            numbers: Architecture::ALL.into_iter().filter_map(|on| Some((on, row.number_on(on)?.into()))).collect(),
+        })
     }
 
     fn row(self) -> Option<&'static Row> {

@@ -6,6 +6,7 @@
 
 pub mod facts;
 pub mod judge;
+pub mod prestop;
 pub mod runtime;
 pub mod select;
 pub mod stop;

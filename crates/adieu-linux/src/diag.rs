@@ -3,6 +3,8 @@
 //! A list costs a walk over the kernel's whole table of connections (ten milliseconds where memory is large), whatever is
 //! asked for; looking one up costs some microseconds. So what is already known is looked up.
 
+mod closings;
+
 use std::io;
 use std::mem::size_of;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,6 +13,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use adieu_core::address::Endpoint;
 use adieu_core::owed::{Sample, State};
 
+pub use self::closings::Closings;
 use crate::{cvt, cvt_long};
 
 /// TCP states as the kernel numbers them (`include/net/tcp_states.h`).
@@ -19,10 +22,18 @@ pub mod state {
     pub const ESTABLISHED: u8 = 1;
     /// The client's SYN was answered, its ACK is awaited.
     pub const SYN_RECV: u8 = 3;
+    /// The server has finished sending, and not all of it is acknowledged.
+    pub const FIN_WAIT1: u8 = 4;
+    /// The server has finished sending.
+    pub const FIN_WAIT2: u8 = 5;
     /// The client has finished sending.
     pub const CLOSE_WAIT: u8 = 8;
+    /// Both have finished sending, and the server's last is not acknowledged.
+    pub const LAST_ACK: u8 = 9;
     /// A listening socket.
     pub const LISTEN: u8 = 10;
+    /// Both have finished sending at the same time.
+    pub const CLOSING: u8 = 11;
 }
 
 /// One socket of the list.
@@ -171,6 +182,7 @@ impl Request {
 }
 
 /// A connection to the kernel's lists.
+#[derive(Debug)]
 struct Netlink {
     socket: OwnedFd,
     buffer: Vec<u8>,

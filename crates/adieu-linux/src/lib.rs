@@ -12,6 +12,7 @@ pub mod environment;
 pub mod fdpass;
 pub mod memory;
 pub mod named;
+pub mod netns;
 pub mod pidfd;
 pub mod poll;
 pub mod proc;

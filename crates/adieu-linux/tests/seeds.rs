@@ -7,12 +7,13 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use adieu_linux::netns;
 use adieu_linux::proc::{cgroup, fds, frame, mounts, stat, status, syscall, words};
 
 type Parser = fn(&[u8]) -> bool;
 
 /// One for each fuzz target; true when something was understood.
-const PARSERS: [(&str, Parser); 12] = [
+const PARSERS: [(&str, Parser); 14] = [
     ("cgroup", |bytes| !cgroup::parse(bytes).is_empty()),
     ("cmdline", |bytes| !words::parse_cmdline(bytes).is_empty()),
     ("comm", |bytes| !words::parse_comm(bytes).is_empty()),
@@ -20,6 +21,8 @@ const PARSERS: [(&str, Parser); 12] = [
     ("frame", |bytes| frame::find(bytes, 0x4000).is_some()),
     ("link", |bytes| !matches!(fds::parse_link(OsStr::from_bytes(bytes)), fds::Target::Path(_))),
     ("mounts", |bytes| !mounts::parse(bytes).is_empty()),
+    ("net_snmp", |bytes| netns::parse::counters(bytes).is_some()),
+    ("net_tcp", |bytes| !netns::parse::table(bytes).is_empty()),
     ("stack", |bytes| !words::parse_stack(bytes).is_empty()),
     ("stat", |bytes| stat::parse(bytes).is_some()),
     ("status", |bytes| status::parse(bytes).is_some()),
@@ -58,7 +61,7 @@ fn seeds_cut_off_or_changed_anywhere_are_read_or_refused() {
             for at in 0..whole.len() {
                 parse(&whole[..at]);
                 parse(&whole[at..]);
-                for other in [0, b'\n', b' ', b')', b'9', b':', 0xff] {
+                for other in [0, b'\n', b' ', b')', b'9', b':', b'F', 0xff] {
                     let mut changed = whole.clone();
                     changed[at] = other;
                     parse(&changed);

@@ -11,5 +11,7 @@ mod init;
 mod inspect;
 mod ledger;
 mod matrix;
+mod prestop;
+mod readers;
 mod servers;
 mod sockets;

@@ -4,12 +4,9 @@ use proptest::prelude::*;
 
 use super::*;
 
-const ARCHITECTURES: [Architecture; 5] =
-    [Architecture::Generic, Architecture::Alpha, Architecture::Sparc, Architecture::Mips, Architecture::Parisc];
-
 #[test]
 fn every_standard_number_is_one_signal_on_every_architecture() {
-    for architecture in ARCHITECTURES {
+    for architecture in Architecture::ALL {
         let mut numbers: Vec<u8> = table::TABLE.iter().filter_map(|row| row.number_on(architecture)).collect();
         numbers.sort_unstable();
         assert_eq!(numbers, (1..=STANDARD_MAX).collect::<Vec<u8>>(), "{architecture:?}");
@@ -136,6 +133,67 @@ fn refusals_say_what_was_meant() {
 }
 
 #[test]
+fn findings_are_read_as_what_they_are() {
+    let signal = |signal| Ok(Reading::Signal(signal));
+    for text in ["TERM", "sigterm", "15", "015", "-15"] {
+        assert_eq!(Reading::of(text), signal(Signal::TERM), "{text}");
+    }
+    assert_eq!(Reading::of("RTMIN+3").ok(), "37".parse().map(Reading::Signal).ok());
+    for (number, name) in [(129, Signal::HUP), (130, Signal::INT), (137, Signal::KILL), (143, Signal::TERM)] {
+        assert_eq!(Reading::of(&number.to_string()), Ok(Reading::ExitCode(number, name)));
+    }
+    let mask = |mask, signals: &[Signal]| Ok(Reading::Mask(mask, signals.to_vec()));
+    assert_eq!(Reading::of("0x4002"), mask(0x4002, &[Signal::INT, Signal::TERM]));
+    assert_eq!(Reading::of("0000000000004002"), mask(0x4002, &[Signal::INT, Signal::TERM]), "as /proc writes it");
+    assert_eq!(Reading::of("0000000180000000").map(|reading| matches!(reading, Reading::Mask(..))), Ok(true));
+    assert_eq!(Reading::of("0X0"), mask(0, &[]));
+    for (text, words) in [
+        ("TREM", "unknown signal \"TREM\": did you mean SIGTERM?"),
+        ("-TERM", "unknown signal \"-TERM\""),
+        ("", "unknown signal \"\""),
+        ("-", "unknown signal \"-\""),
+        ("0x", "\"0x\" is no mask"),
+        ("0xg", "\"0xg\" is no mask"),
+        ("0x+1", "\"0x+1\" is no mask"),
+        ("0x00000000000000001", "\"0x00000000000000001\" is no mask"),
+        ("0", "0 is neither a signal"),
+        ("128", "128 is neither a signal"),
+        ("-143", "-143 is neither a signal"),
+        ("255", "255 is neither a signal"),
+        ("99999999999999999999", "99999999999999999999 is neither a signal"),
+    ] {
+        let error = Reading::of(text).expect_err(text).to_string();
+        assert!(error.starts_with(words), "{error}");
+    }
+}
+
+#[test]
+fn whoever_sends_a_signal_is_named() {
+    let by = |signal: Signal| signal.senders().iter().map(|sender| sender.by).collect::<Vec<_>>();
+    for platform in ["Docker", "Kubernetes", "systemd"] {
+        assert!(by(Signal::TERM).contains(&platform) && by(Signal::KILL).contains(&platform), "{platform}");
+    }
+    for keyboard in [Signal::INT, Signal::QUIT, Signal::TSTP, Signal::HUP, Signal::TTIN, Signal::TTOU, Signal::WINCH] {
+        assert!(by(keyboard).contains(&"terminal"), "{keyboard}");
+    }
+    // Nobody sends SIGSTKFLT, and of the real-time signals only those that systemd listens for mean anything.
+    let nobody: Vec<Signal> = Signal::ALL.into_iter().filter(|s| !s.is_real_time() && s.senders().is_empty()).collect();
+    assert_eq!(nobody.iter().map(|signal| signal.name()).collect::<Vec<_>>(), ["SIGSTKFLT"]);
+    let halt: Signal = "RTMIN+3".parse().expect("a signal");
+    assert!(halt.senders().iter().any(|sender| sender.when.contains("halts")), "{:?}", halt.senders());
+    assert_eq!("RTMIN+8".parse::<Signal>().map(Signal::senders), Ok(&[][..]));
+}
+
+#[test]
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn a_signal_that_is_missing_here_is_known() {
+    let missing: Vec<_> = Signal::elsewhere().map(|elsewhere| (elsewhere.name, elsewhere.numbers)).collect();
+    let on = [Architecture::Alpha, Architecture::Sparc, Architecture::Mips].map(|architecture| (architecture, 7));
+    assert_eq!(missing, [("SIGEMT", on.to_vec())]);
+    assert_eq!(Signal::ABRT.aliases().collect::<Vec<_>>(), ["SIGIOT"]);
+}
+
+#[test]
 fn numbers_out_of_range_are_no_signals() {
     for number in [i32::MIN, -1, 0, i32::from(REAL_TIME_MAX) + 1, 256 + 15, i32::MAX] {
         assert_eq!(Signal::from_number(number), None);
@@ -153,6 +211,19 @@ fn masks_as_proc_shows_them() {
 }
 
 proptest! {
+    #[test]
+    fn any_finding_is_read_or_refused(text in "\\PC{0,20}|-?[0-9]{0,25}|(0[xX])?[0-9a-fA-F]{0,20}") {
+        match Reading::of(&text) {
+            Ok(Reading::Mask(mask, signals)) => {
+                let again = signals.iter().fold(0u64, |mask, signal| mask | 1 << (signal.number() - 1));
+                prop_assert_eq!(again, mask, "every bit of 64 is a signal");
+            }
+            Ok(Reading::ExitCode(code, signal)) => prop_assert_eq!(code, 128 + signal.number()),
+            Ok(Reading::Signal(signal)) => prop_assert_eq!(Reading::of(&signal.name()), Ok(Reading::Signal(signal))),
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+
     #[test]
     fn any_text_is_read_or_refused(text in "\\PC{0,20}|(?i)(sig)?(rt(min|max)[+-]?)?[0-9a-z+]{0,8}") {
         match text.parse::<Signal>() {

@@ -6,7 +6,7 @@ mod handshakes;
 mod interrupted;
 mod mixtures;
 mod nested;
-mod network;
+pub(crate) mod network;
 mod passed;
 mod paths;
 mod probes;

@@ -6,16 +6,16 @@ use crate::harness::build::tool;
 
 /// A server's and a client's namespace. Dropped, both are gone.
 #[derive(Debug)]
-pub(super) struct Network {
+pub(crate) struct Network {
     server: String,
     client: String,
 }
 
 /// The server's address.
-pub(super) const HOST: &str = "10.211.55.1";
+pub(crate) const HOST: &str = "10.211.55.1";
 
 impl Network {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // Tests that run at the same time are threads of one process, or processes.
         let unique = format!("{}-{:?}", std::process::id(), std::thread::current().id());
         let unique: String = unique.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
@@ -34,22 +34,22 @@ impl Network {
     }
 
     /// The words before a command that runs on the server's side.
-    pub(super) fn server(&self) -> [&str; 4] {
+    pub(crate) fn server(&self) -> [&str; 4] {
         ["ip", "netns", "exec", &self.server]
     }
 
     /// The words before a command that runs on the client's side.
-    pub(super) fn client(&self) -> [&str; 4] {
+    pub(crate) fn client(&self) -> [&str; 4] {
         ["ip", "netns", "exec", &self.client]
     }
 
     /// From now on the server hears nothing of its clients but that they want to connect.
-    pub(super) fn lose_all_but_syn(&self, port: u16) {
+    pub(crate) fn lose_all_but_syn(&self, port: u16) {
         self.iptables("-A", port);
     }
 
     /// The end of that.
-    pub(super) fn lose_nothing(&self, port: u16) {
+    pub(crate) fn lose_nothing(&self, port: u16) {
         self.iptables("-D", port);
     }
 

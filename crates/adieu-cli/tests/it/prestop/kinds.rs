@@ -1,0 +1,97 @@
+//! What is traffic, and what is not.
+
+use super::{ADIEU, HOST, LOAD, PYTHON, SLOW, Scene, program, within};
+use crate::harness::{Process, the_machine};
+use crate::init::until;
+
+const SHORT: [&str; 6] = ["--quiet-for", "1s", "--min", "1s", "--budget", "6s"];
+
+/// Everything that can be seen is, without a privilege: an answer that is owed holds the wait up.
+#[test]
+fn a_request_in_flight_is_waited_for() {
+    let _alone = the_machine();
+    let scene = Scene::new();
+    let asked = scene.clients("slow-answer", HOST, LOAD[0], "ask", "/4");
+    until("it has asked", || asked.output().contains("request"));
+    let waited = scene.prestop(&super::UNPRIVILEGED, &[&SHORT[..4], &["--budget", "20s"]].concat());
+    assert!(asked.output().contains("200 OK"), "it was answered before: {waited:#?}");
+    assert_eq!(waited.code, 0, "{waited:#?}");
+    // One that takes too long is left to the server's own stop.
+    let asked = scene.clients("slow-answer", HOST, LOAD[0], "ask", "/9");
+    until("it has asked", || asked.output().contains("request"));
+    let waited = scene.prestop(&[], &[&SHORT[..], &["--answer-within", "2s"]].concat());
+    assert!(!asked.output().contains("200 OK") && waited.code == 0, "{waited:#?}");
+    assert_eq!(waited.summary()["given_up"], 1, "{waited:#?}");
+}
+
+#[test]
+fn the_ignored_are_no_traffic() {
+    let _alone = the_machine();
+    let scene = Scene::new();
+    let loopback = within(
+        &scene.network.server(),
+        &[PYTHON, &program("clients.py"), "127.0.0.1", &scene.place.port().to_string(), "127.0.0.1", "load", "600"],
+    );
+    let _load = Process::start("loopback", &loopback, scene.place.directory());
+    until("there is load", || scene.file("loopback.log").metadata().is_ok_and(|log| log.len() > 0));
+    let ignored = scene.prestop(&[], &SHORT);
+    assert_eq!(ignored.code, 0, "{ignored:#?}");
+    // Behind a mesh it is the traffic.
+    let meant = scene.prestop(&[], &[&SHORT[..], &["--ignore", "nobody"]].concat());
+    assert!(meant.code == 4 && meant.saw_traffic_of("127.0.0.1"), "{meant:#?}");
+    // v4 in a socket of v6, named as v4.
+    let _slow = scene.clients("slow", HOST, SLOW, "probe", "0.3");
+    let named = scene.prestop(&[], &[&SHORT[..], &["--ignore", "10.211.55.4/32,loopback"]].concat());
+    assert_eq!(named.code, 0, "{named:#?}");
+    let unnamed = scene.prestop(&[], &SHORT);
+    assert!(unnamed.code == 4 && unnamed.saw_traffic_of(SLOW), "{unnamed:#?}");
+}
+
+#[test]
+fn nothing_that_can_be_seen_is_waited_out_and_said() {
+    let scene = Scene::new();
+    let hidden = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        "mount -t tmpfs none /proc && exec \"$0\" \"$@\"",
+        PYTHON,
+        &program("without_netlink.py"),
+    ];
+    let waited = scene.prestop(&hidden, &["--quiet-for", "1s", "--min", "1s", "--budget", "2s"]);
+    assert_eq!((waited.sight(), waited.code), ("nothing", 5), "{waited:#?}");
+    assert!(waited.took() >= 2.0, "{waited:#?}");
+}
+
+#[test]
+fn a_server_that_has_closed_its_listener_still_has_traffic() {
+    const CLOSES: &str = "import socket, sys, time
+listener = socket.create_server(('', int(sys.argv[1])))
+print('listens', flush=True)
+connection, _ = listener.accept()
+listener.close()
+print('closed', flush=True)
+while connection.recv(100): pass
+";
+    const SENDS: &str = "import socket, sys, time
+connection = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+for _ in range(30):
+    connection.sendall(b'x')
+    time.sleep(0.1)
+print('sent', flush=True)
+time.sleep(1000)
+";
+    let scene = Scene::new();
+    let other = crate::harness::Port::claim();
+    let port = other.number().to_string();
+    let start = |name: &str, command: &std::process::Command| Process::start(name, command, scene.place.directory());
+    let server = start("closes", &within(&scene.network.server(), &[PYTHON, "-c", CLOSES, &port]));
+    until("it listens", || server.output().contains("listens"));
+    let client = start("sends", &within(&scene.network.client(), &[PYTHON, "-c", SENDS, HOST, &port]));
+    until("it has closed", || server.output().contains("closed"));
+    let options = [ADIEU, "prestop", "--port", &port, "--quiet-for", "500ms", "--min", "0"];
+    let output = within(&scene.network.server(), &options).output().expect("adieu can be started");
+    assert!(client.output().contains("sent"), "{output:?}");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+}

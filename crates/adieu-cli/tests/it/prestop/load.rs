@@ -1,0 +1,105 @@
+//! Under load: when it ends the wait does, and not before.
+
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use serde_json::Value;
+
+use super::{HOST, HOST6, LOAD, PROBER, SLOW, Scene, UNPRIVILEGED, Waited, times};
+use crate::harness::{count, the_machine};
+use crate::init::until;
+
+/// What a wait may be later than the traffic's end asks for.
+const LATE: f64 = 0.2;
+/// And what a machine with two cores may add, which also runs the clients and this test.
+const BUSY: f64 = 0.5;
+
+fn random() -> f64 {
+    let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").subsec_nanos();
+    f64::from(nanos % 1000) / 1000.0
+}
+
+/// The load ends at a random moment; a probe goes on every 2 s and a slow client every 7 s, and so do kept connections,
+/// silently.
+#[test]
+fn the_wait_ends_when_the_traffic_has_ended_under_load() {
+    let _alone = the_machine();
+    for round in 0..count(2, 20) {
+        let scene = Scene::new();
+        let side = round % 2;
+        let length = 7.0 + 4.0 * random();
+        let probe = scene.clients("probe", HOST, PROBER, "probe", "2");
+        let slow = scene.clients("slow", HOST, SLOW, "probe", "7");
+        let load = scene.clients("load", [HOST, HOST6][side], LOAD[side], "load", &length.to_string());
+        until("there is load", || load.output().contains("loading"));
+        let waited = scene.prestop(&UNPRIVILEGED, &[]);
+        let last = *times(&load, "last ").first().unwrap_or_else(|| panic!("the load goes on: {waited:#?}"));
+        let requests = times(&slow, "request ");
+        let due = due(last, &requests, waited.began, 3.0, 5.0);
+        let late = waited.ended - due;
+        println!("load of {length:.3} s: {late:.3} s after what is due; {}", waited.summary());
+        assert!(late >= 0.0, "{late:.3} s too early (slow: {requests:?}, load until {last}): {waited:#?}");
+        assert!(late <= LATE + BUSY, "{late:.3} s late (slow: {requests:?}, load until {last}): {waited:#?}");
+        let summary = waited.summary();
+        let quiet = summary["last_traffic"].as_f64().unwrap_or_else(|| panic!("{waited:#?}"));
+        assert!((3.0..=3.0 + LATE).contains(&quiet), "{waited:#?}");
+        assert_eq!(waited.code, 0, "{waited:#?}");
+        let probed = |probe: &Value| probe[0] == PROBER && (1.9..2.1).contains(&probe[2].as_f64().unwrap_or(0.0));
+        assert!(summary["probes"].as_array().is_some_and(|probes| probes.iter().any(probed)), "{waited:#?}");
+        assert_eq!(waited.sight(), "netlink");
+        assert!(summary["open"].as_u64() >= Some(4), "the kept connections are still there: {waited:#?}");
+        assert!(!times(&probe, "request ").is_empty());
+    }
+}
+
+/// The first moment at which nobody has sent for `quiet` seconds and `min` have passed.
+fn due(last: f64, slow: &[f64], began: f64, quiet: f64, min: f64) -> f64 {
+    let mut last = last;
+    for request in slow {
+        if (last..last + quiet).contains(request) || *request < began + min && *request > last {
+            last = *request;
+        }
+    }
+    (last + quiet).max(began + min)
+}
+
+#[test]
+fn traffic_that_never_stops_ends_at_the_budget_under_load() {
+    let _alone = the_machine();
+    let scene = Scene::new();
+    let load = scene.clients("load", HOST, LOAD[0], "load", "600");
+    until("there is load", || load.output().contains("loading"));
+    let waited = scene.prestop(&[], &["--budget", "8s"]);
+    assert!((8.0..8.0 + LATE + BUSY).contains(&waited.took()), "{waited:#?}");
+    assert_eq!((waited.code, &waited.summary()["verdict"]), (4, &"budget-spent".into()), "{waited:#?}");
+    assert!(waited.summary()["connections"].as_u64() > Some(100), "{waited:#?}");
+    // Without it, and with nobody else, the minimum is enough.
+    drop(load);
+    let calm = scene.prestop(&[], &["--budget", "8s", "--quiet-for", "1s", "--min", "2s"]);
+    assert!(calm.code == 0 && (2.0..2.0 + LATE + BUSY).contains(&calm.took()), "{calm:#?}");
+}
+
+/// Netlink refused: the tables of /proc, which do not tell what was received.
+#[test]
+fn without_netlink_the_wait_is_never_shorter_under_load() {
+    let _alone = the_machine();
+    let scene = Scene::new();
+    let without = super::program("without_netlink.py");
+    let front = [super::PYTHON, &without];
+    let options = ["--quiet-for", "1s", "--min", "2s", "--budget", "9s"];
+    let nobody = scene.prestop(&front, &options);
+    assert_eq!((nobody.sight(), nobody.code), ("tables", 0), "{nobody:#?}");
+    assert!((2.0..2.0 + LATE + BUSY).contains(&nobody.took()), "{nobody:#?}");
+    let load = scene.clients("load", HOST, LOAD[0], "load", "4");
+    until("there is load", || load.output().contains("loading"));
+    let some = scene.prestop(&front, &options);
+    let last = times(&load, "last ");
+    assert!(some.code == 0 && last.first().is_some_and(|last| some.ended >= last + 1.0), "{last:?} {some:#?}");
+    assert!(some.ended <= last[0] + 1.0 + 2.0 * LATE + BUSY, "{last:?} {some:#?}");
+    // Short connections alone, which no table shows: they are counted.
+    let probe = scene.clients("probe", HOST, PROBER, "probe", "0.4");
+    thread::sleep(Duration::from_millis(500));
+    let counted: Waited = scene.prestop(&front, &options);
+    assert_eq!(counted.code, 4, "{counted:#?}");
+    drop(probe);
+}

@@ -1,0 +1,166 @@
+//! `adieu prestop` beside real servers, with clients at the other end of a wire: on loopback they would be ignored.
+
+mod kinds;
+mod load;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::process::Command;
+
+use adieu_linux::clock;
+use serde_json::Value;
+
+use crate::harness::build::tool;
+use crate::harness::{Place, Process};
+use crate::init::{ADIEU, PYTHON, code_of, until};
+use crate::sockets::network::{HOST, Network};
+
+/// The server's side of the wire, IPv6.
+const HOST6: &str = "fd00:211::1";
+/// Where clients of different kinds come from.
+const LOAD: [&str; 2] = ["10.211.55.2", "fd00:211::2"];
+const PROBER: &str = "10.211.55.3";
+const SLOW: &str = "10.211.55.4";
+
+/// As a container has it: no user of its own, no capability, nothing to be gained by exec.
+const UNPRIVILEGED: [&str; 10] = [
+    "setpriv",
+    "--reuid",
+    "65534",
+    "--regid",
+    "65534",
+    "--clear-groups",
+    "--bounding-set",
+    "-all",
+    "--inh-caps",
+    "-all",
+];
+
+fn program(name: &str) -> String {
+    format!("{}/tests/it/prestop/programs/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// A server at one end of a wire.
+struct Scene {
+    network: Network,
+    place: Place,
+    #[expect(dead_code, reason = "serves until it is dropped")]
+    server: Process,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let (network, place) = (Network::new(), Place::new());
+        let address = |side: [&str; 4], address: &str| {
+            let words = ["ip", "address", "add", address, "dev", "wire", "nodad"];
+            let words = if address.contains(':') { &words[..] } else { &words[..6] };
+            tool(Command::new(side[0]).args(&side[1..]).args(words));
+        };
+        address(network.server(), &format!("{HOST6}/64"));
+        for client in [&format!("{}/64", LOAD[1]), &format!("{PROBER}/24"), &format!("{SLOW}/24")] {
+            address(network.client(), client);
+        }
+        let mut command = within(&network.server(), &[PYTHON, &program("server.py")]);
+        command.env("PORT", place.port().to_string());
+        let server = Process::start("server", &command, place.directory());
+        let scene = Self { network, place, server };
+        until("it serves", || !scene.ask(HOST, LOAD[0], "/").output().contains("Error"));
+        scene
+    }
+
+    fn start(&self, name: &str, words: &[&str]) -> Process {
+        let mut command = within(&self.network.client(), &[&[PYTHON, &program("clients.py")], words].concat());
+        command.current_dir(self.place.directory());
+        Process::start(name, &command, self.place.directory())
+    }
+
+    fn clients(&self, name: &str, to: &str, from: &str, kind: &str, what: &str) -> Process {
+        let port = self.place.port().to_string();
+        self.start(name, &[to, &port, from, kind, what])
+    }
+
+    /// One request, to its end.
+    fn ask(&self, to: &str, from: &str, path: &str) -> Process {
+        let mut asked = self.clients("ask", to, from, "ask", path);
+        asked.wait();
+        asked
+    }
+
+    /// Runs `FRONT adieu prestop --json OPTIONS` on the server's side.
+    fn prestop(&self, front: &[&str], options: &[&str]) -> Waited {
+        self.begin(front, options).wait()
+    }
+
+    fn begin(&self, front: &[&str], options: &[&str]) -> Waiting {
+        let port = self.place.port().to_string();
+        let words = [front, &[ADIEU, "prestop", "--json", "--port", &port], options].concat();
+        let command = within(&self.network.server(), &words);
+        let began = now();
+        Waiting { began, process: Process::start("prestop", &command, self.place.directory()) }
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.place.path(name)
+    }
+}
+
+/// A wait that goes on.
+struct Waiting {
+    began: f64,
+    process: Process,
+}
+
+impl Waiting {
+    fn wait(mut self) -> Waited {
+        let code = code_of(self.process.wait());
+        let (began, ended, output) = (self.began, now(), self.process.output());
+        let lines = output.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{output}")));
+        Waited { began, ended, code, events: lines.collect() }
+    }
+}
+
+/// A wait that is over; times as [`now`] gives them.
+#[derive(Debug)]
+struct Waited {
+    began: f64,
+    ended: f64,
+    code: i32,
+    events: Vec<Value>,
+}
+
+impl Waited {
+    fn took(&self) -> f64 {
+        self.ended - self.began
+    }
+
+    fn summary(&self) -> &Value {
+        &self.events.last().unwrap_or_else(|| panic!("{self:?}"))["summary"]
+    }
+
+    fn sight(&self) -> &str {
+        self.events[0]["sight"].as_str().unwrap_or_else(|| panic!("{self:?}"))
+    }
+
+    fn saw_traffic_of(&self, peer: &str) -> bool {
+        let peer: IpAddr = peer.parse().expect("an address");
+        self.events.iter().any(|event| event["event"] == "traffic" && event["peer"] == peer.to_string())
+    }
+}
+
+/// Seconds of CLOCK_MONOTONIC, which is also Python's `time.monotonic()`.
+fn now() -> f64 {
+    clock::now().since_origin().as_secs_f64()
+}
+
+/// The times that a client printed after this word.
+fn times(process: &Process, word: &str) -> Vec<f64> {
+    let output = process.output();
+    let times = output.lines().filter_map(|line| line.strip_prefix(word)).map(|time| time.trim().parse());
+    times.collect::<Result<_, _>>().unwrap_or_else(|error| panic!("{error}: {output}"))
+}
+
+fn within(side: &[&str], words: &[&str]) -> Command {
+    let mut command = Command::new(side[0]);
+    command.args(&side[1..]).args(words);
+    command
+}
