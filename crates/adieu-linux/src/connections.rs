@@ -7,7 +7,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::cvt;
 use crate::diag::Info;
-use crate::sockets::{option, raw_address, set_option, set_raw};
+use crate::sockaddr::raw_address;
+use crate::sockets::{option, set_option, set_raw};
 
 /// Ends our side of a connection for every holder: what was sent is delivered, then a FIN.
 ///

@@ -20,6 +20,7 @@ pub mod process;
 pub mod reuseport;
 pub mod seccomp;
 pub mod signals;
+pub mod sockaddr;
 pub mod sockets;
 pub mod spawn;
 pub mod tty;

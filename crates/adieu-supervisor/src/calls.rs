@@ -10,7 +10,7 @@ use adieu_core::group::SocketId;
 use adieu_core::switch::Generation;
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::seccomp::{Call, CallKind};
-use adieu_linux::{clock, descriptors, memory, process, sockets};
+use adieu_linux::{clock, descriptors, memory, process, sockaddr, sockets};
 
 use crate::groups::{Groups, Holder};
 use crate::running::WaitingListen;
@@ -73,14 +73,14 @@ impl Supervisor {
         let (fd, length) = (call.args[0] as i32, (call.args[2] as usize).min(LONGEST_ADDRESS));
         let Ok(process) = process::thread_group(call.tid) else { return false };
         let address = match memory::read(call.tid, call.args[1], length) {
-            Ok(bytes) => match sockets::parse_address(&bytes) {
+            Ok(bytes) => match sockaddr::parse_address(&bytes) {
                 Some(address) if address.port() != 0 => address,
                 Some(_) => {
                     self.loosen(generation, process, fd);
                     return false;
                 }
                 None => {
-                    let name = sockets::parse_unix_address(&bytes);
+                    let name = sockaddr::parse_unix_address(&bytes);
                     return name.is_some_and(|name| self.on_path_bind(generation, call, process, &name));
                 }
             },
