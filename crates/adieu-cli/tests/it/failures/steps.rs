@@ -54,7 +54,14 @@ impl Scenario {
     /// Kills a process of a generation and lets the supervisor go on.
     fn kill_and_go_on(&self, generation: u64, who: Who) {
         if let Some(victim) = self.find(generation, who) {
+            let keeper = parent(victim).filter(|_| who == Who::Main);
             kill_for_good(victim);
+            if let Some(keeper) = keeper {
+                // What the supervisor hears next is this death, and not what it does itself when it goes on.
+                until("its keeper has told of it", || {
+                    state(victim).is_none() && matches!(state(keeper), None | Some('S' | 'Z'))
+                });
+            }
         }
         kill(self.service.init.pid, Signal::CONT);
     }
