@@ -331,13 +331,32 @@ fn jittered(life: Life, by: i64) -> Life {
     Life::short(life.peer, life.opens + by * 11, life.size)
 }
 
+/// Looks at everything are no further apart.
+const SEEN_WITHIN: i64 = 200;
+
 /// Everything that was received by `now` from people.
 fn last_heard(traffic: &[Life], now: i64) -> i64 {
     traffic.iter().filter(|life| life.opens <= now).map(|life| life.heard(now)).max().unwrap_or(0).max(0)
 }
 
+/// The first moment from `min` on at which people have been quiet for so long, and nobody comes before it must have been
+/// seen.
+fn first_calm(traffic: &[Life], min: i64, quiet: i64) -> Option<i64> {
+    let opens = traffic.iter().map(|life| life.opens);
+    let mut moments: Vec<i64> = opens.chain(traffic.iter().flat_map(|life| life.requests.iter().copied())).collect();
+    moments.sort_unstable();
+    let (mut coming, mut heard) = (moments.into_iter().peekable(), 0);
+    (0..=25_000).find(|now| {
+        while let Some(moment) = coming.next_if(|moment| moment <= now) {
+            heard = moment.max(heard);
+        }
+        *now >= min && now - heard >= quiet && coming.peek().is_none_or(|next| next - now > SEEN_WITHIN)
+    })
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    // Nearly half of the cases are put aside below.
+    #![proptest_config(ProptestConfig { max_global_rejects: 1_000_000, ..ProptestConfig::with_cases(32) })]
 
     #[test]
     fn it_returns_when_the_traffic_has_gone_and_not_before(case in case()) {
@@ -358,9 +377,9 @@ proptest! {
             prop_assert_eq!(end, 25_000);
         }
         // Its end could not be missed: the first moment at which everybody has been quiet for long enough, plus one look.
-        let calm = (0..=25_000i64).find(|now| *now >= min && *now - last_heard(&case.traffic, *now) >= quiet);
-        if let Some(calm) = calm.filter(|calm| *calm < 24_800) {
-            prop_assert!(end <= calm + 200, "{} is later than {}, quiet since {} (probes: {})", end, calm, heard, case.probed);
+        let calm = first_calm(&case.traffic, min, quiet);
+        if let Some(calm) = calm.filter(|calm| *calm < 25_000 - SEEN_WITHIN) {
+            prop_assert!(end <= calm + SEEN_WITHIN, "{} is later than {}, quiet since {} (probes: {})", end, calm, heard, case.probed);
         }
     }
 }
