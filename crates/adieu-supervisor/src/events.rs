@@ -1,5 +1,6 @@
 //! One turn of the poll loop: wait, then take what has come. Socket calls of programs come first, as they wait for us.
 
+use std::cmp::Reverse;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 enum Source {
     Call(Generation),
     Signals,
-    Keeper(Generation),
+    /// The newest first: whoever serves is the last that can take over, so its death comes before that of an older one.
+    Keeper(Reverse<Generation>),
     Notify(Generation),
     Relay(Generation, usize),
     /// The end of a process that has bound a socket.
@@ -42,7 +44,7 @@ impl Supervisor {
             match source {
                 Source::Call(generation) => self.on_call(generation),
                 Source::Signals => self.on_signals(),
-                Source::Keeper(generation) => self.hear_keeper(generation),
+                Source::Keeper(Reverse(generation)) => self.hear_keeper(generation),
                 Source::Notify(generation) => self.hear_notify(generation),
                 Source::Relay(generation, at) => self.relay(generation, at),
                 Source::Holder(socket) => self.holder_ended(socket),
@@ -65,7 +67,7 @@ impl Supervisor {
             }
             if let Some(channel) = &running.channel {
                 interests.push((channel.as_fd(), Readiness::READ));
-                sources.push(Source::Keeper(generation));
+                sources.push(Source::Keeper(Reverse(generation)));
             }
             if let Some(socket) = &running.notify {
                 interests.push((socket.as_fd(), Readiness::READ));
