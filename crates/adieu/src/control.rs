@@ -1,11 +1,13 @@
-use std::sync::Arc;
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex, Weak};
 
 use adieu_core::Timestamp;
 use adieu_core::stop_plan::{ComponentId, End, Phase};
 use tokio::sync::watch;
 
+use crate::child::Reins;
 use crate::guard::InFlight;
+use crate::hook::lock;
 use crate::report::Cause;
 
 /// How far the application is.
@@ -27,10 +29,35 @@ pub(crate) enum Message {
     Signal(Timestamp, i32),
     Close(Cause),
     Force,
+    /// Say what is running.
+    Dump,
     StartEnded(ComponentId, End, Option<String>),
     HookEnded(ComponentId, Phase, End, Option<String>),
     /// The application has taken the report and let go of everything.
     Gone,
+}
+
+/// Where messages for the conductor go.
+#[derive(Debug, Clone)]
+pub(crate) struct Post {
+    to: mpsc::Sender<Message>,
+    #[cfg(feature = "testing")]
+    arrived: Arc<tokio::sync::Notify>,
+}
+
+impl Post {
+    /// Never blocks. Nobody listens any more when everything is over, and there is nothing to tell then.
+    pub(crate) fn send(&self, message: Message) {
+        let _told = self.to.send(message);
+        #[cfg(feature = "testing")]
+        self.arrived.notify_one();
+    }
+
+    /// Returns when something has been sent since the last time. Cancel safe.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
 }
 
 /// A handle to a running application: cheap to clone, to be had from [`App::control`](crate::App::control) and from
@@ -42,16 +69,22 @@ pub struct Control {
 
 #[derive(Debug)]
 struct Shared {
-    messages: mpsc::Sender<Message>,
+    messages: Post,
     stage: watch::Sender<Stage>,
     in_flight: InFlight,
+    children: Mutex<Vec<Weak<Reins>>>,
 }
 
 impl Control {
     pub(crate) fn new() -> (Self, mpsc::Receiver<Message>) {
-        let (messages, receiver) = mpsc::channel();
-        let stage = watch::Sender::new(Stage::Starting);
-        (Self { shared: Arc::new(Shared { messages, stage, in_flight: InFlight::new() }) }, receiver)
+        let (to, receiver) = mpsc::channel();
+        let messages = Post {
+            to,
+            #[cfg(feature = "testing")]
+            arrived: Arc::default(),
+        };
+        let (stage, in_flight, children) = (watch::Sender::new(Stage::Starting), InFlight::new(), Mutex::default());
+        (Self { shared: Arc::new(Shared { messages, stage, in_flight, children }) }, receiver)
     }
 
     /// Asks for a stop. Asking again, from wherever, is nothing; so is asking when everything is over.
@@ -64,10 +97,21 @@ impl Control {
         self.tell(Message::Force);
     }
 
+    /// Writes to standard error what is running: which components have started, which hooks run and for how long, who is in
+    /// flight. SIGUSR1 does the same.
+    pub fn dump(&self) {
+        self.tell(Message::Dump);
+    }
+
     /// How far the application is.
     #[must_use]
     pub fn stage(&self) -> Stage {
         *self.shared.stage.borrow()
+    }
+
+    /// Returns when everything has started, or when a stop has begun before that; at once if it has already. Cancel safe.
+    pub async fn serving(&self) {
+        self.reached(Stage::Serving).await;
     }
 
     /// Returns when the stop has begun; at once if it has already. Cancel safe.
@@ -80,7 +124,8 @@ impl Control {
         self.reached(Stage::Stopping(phase)).await;
     }
 
-    /// Returns when everything is over. Cancel safe. Not for hooks: everything is never over while one of them waits for it.
+    /// Returns when everything is over. Cancel safe. Not for hooks: everything is never over while one of them waits for it; nor
+    /// for tasks of the application, whose runtime goes then too: that is what [`App::on_closed`](crate::App::on_closed) is for.
     pub async fn closed(&self) {
         self.reached(Stage::Closed).await;
     }
@@ -99,12 +144,24 @@ impl Control {
     }
 
     pub(crate) fn tell(&self, message: Message) {
-        // Nobody listens any more: everything is over, and there is nothing to tell.
-        let _told = self.shared.messages.send(message);
+        self.shared.messages.send(message);
     }
 
-    pub(crate) fn sender(&self) -> mpsc::Sender<Message> {
+    pub(crate) fn post(&self) -> Post {
         self.shared.messages.clone()
+    }
+
+    /// A child process that must not outlive the application.
+    pub(crate) fn bring_up(&self, child: &Arc<Reins>) {
+        let mut children = lock(&self.shared.children);
+        children.retain(|child| child.strong_count() > 0);
+        children.push(Arc::downgrade(child));
+    }
+
+    /// Kills the children that are still there and returns their names.
+    pub(crate) fn kill_children(&self) -> Vec<String> {
+        let children: Vec<Arc<Reins>> = lock(&self.shared.children).iter().filter_map(Weak::upgrade).collect();
+        children.iter().filter(|child| child.kill()).map(|child| child.name().to_owned()).collect()
     }
 
     /// The stage only ever moves on.

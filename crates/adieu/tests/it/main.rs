@@ -6,6 +6,8 @@
 mod scene;
 
 #[cfg(unix)]
+mod chores;
+#[cfg(unix)]
 mod faults;
 #[cfg(unix)]
 mod order;
