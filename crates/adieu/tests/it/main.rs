@@ -15,3 +15,7 @@ mod order;
 mod own_main;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod subscriptions;
+#[cfg(unix)]
+mod triggers;

@@ -163,6 +163,10 @@ impl Service {
         drop(self.child.stdin.take());
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, name: &str) {
         let kill = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
         assert!(kill.expect("kill runs").success(), "SIG{name} could not be sent");
