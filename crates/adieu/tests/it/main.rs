@@ -10,6 +10,8 @@ mod chores;
 #[cfg(unix)]
 mod faults;
 #[cfg(unix)]
+mod generated;
+#[cfg(unix)]
 mod order;
 #[cfg(unix)]
 mod own_main;
@@ -17,5 +19,7 @@ mod own_main;
 mod signals;
 #[cfg(unix)]
 mod subscriptions;
+#[cfg(unix)]
+mod systemd;
 #[cfg(unix)]
 mod triggers;
