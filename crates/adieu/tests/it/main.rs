@@ -16,6 +16,8 @@ mod order;
 #[cfg(unix)]
 mod own_main;
 #[cfg(unix)]
+mod peers;
+#[cfg(unix)]
 mod signals;
 #[cfg(unix)]
 mod subscriptions;
