@@ -105,3 +105,8 @@ pub use self::registry::Registry;
 pub use self::report::{Cause, HookReport, Outcome, PhaseReport, StillInFlight, StopReport};
 pub use self::shutdown::Shutdown;
 pub use self::task::TaskContext;
+
+/// The guide's code is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+mod guide {}

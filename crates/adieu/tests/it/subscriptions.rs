@@ -182,12 +182,22 @@ fn the_same_calls_have_the_same_effect_as_in_go() {
                 command.args(["-c", &format!("{ignored}exec \"$@\""), "sh"]).arg(program);
                 command
             };
-            let mut theirs = run(&go);
-            theirs.arg(script);
+            let theirs = || {
+                let mut command = run(&go);
+                command.arg(script);
+                outcome(command)
+            };
             let mut mine = run(&ours);
             mine.args([name, "--exact", "--nocapture", "--test-threads=1"]).env("ADIEU_TEST_SCRIPT", script);
-            let (mine, theirs) = (outcome(mine), outcome(theirs));
-            assert_eq!(mine, theirs, "after {ignored:?} and {script:?}");
+            let mine = outcome(mine);
+            let mut go_says = theirs();
+            // Go dies of a signal on another thread than the one that goes on to the end of `main`, and sometimes loses that race.
+            for _ in (0..10).take_while(|_| mine == "ended by 1") {
+                if go_says == "a=false b=false" {
+                    go_says = theirs();
+                }
+            }
+            assert_eq!(mine, go_says, "after {ignored:?} and {script:?}");
             seen.insert(mine);
         }
     }
