@@ -106,6 +106,11 @@ pub use self::report::{Cause, HookReport, Outcome, PhaseReport, StillInFlight, S
 pub use self::shutdown::Shutdown;
 pub use self::task::TaskContext;
 
+/// The code of the first page is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+
 /// The guide's code is compiled and run with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/library.md")]
