@@ -60,7 +60,7 @@ impl App {
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         let (control, messages) = Control::new();
-        let seat = Seat::of_application(control.post());
+        let seat = Seat::of_application(control.post(), control.children().clone());
         let app = Self {
             name: name.into(),
             policy: RefCell::default(),

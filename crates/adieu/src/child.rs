@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::Poll;
 
 use adieu_core::signal::Signal;
@@ -38,10 +38,6 @@ pub(crate) struct Reins {
 }
 
 impl Reins {
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Sends a signal to the child itself; one that has ended needs none.
     fn tell(&self, signal: Signal) {
         let alive = lock(&self.alive);
@@ -54,11 +50,29 @@ impl Reins {
     }
 
     /// Kills the child and whatever it has started in its process group; false if it has ended already.
-    pub(crate) fn kill(&self) -> bool {
+    fn kill(&self) -> bool {
         let alive = lock(&self.alive);
         let Some(pid) = *alive else { return false };
         let _killed = kill_process_group(pid, Raw::KILL).or_else(|_| kill_process(pid, Raw::KILL));
         true
+    }
+}
+
+/// The children of one application, for whoever must end them at once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Children(Arc<Mutex<Vec<Weak<Reins>>>>);
+
+impl Children {
+    fn add(&self, child: &Arc<Reins>) {
+        let mut children = lock(&self.0);
+        children.retain(|child| child.strong_count() > 0);
+        children.push(Arc::downgrade(child));
+    }
+
+    /// Kills those that are still there and returns their names. Waits for nobody.
+    pub(crate) fn kill(&self) -> Vec<String> {
+        let children: Vec<Arc<Reins>> = lock(&self.0).iter().filter_map(Weak::upgrade).collect();
+        children.iter().filter(|child| child.kill()).map(|child| child.name.clone()).collect()
     }
 }
 
@@ -130,7 +144,7 @@ fn told(status: ExitStatus, signal: Signal) -> bool {
 impl App {
     /// Registers a child process: started in its turn, told to end (SIGTERM) in its turn, and awaited; when there is no more
     /// time it is killed, with everything in its process group. It does not outlive the application, unless that is itself
-    /// ended by SIGKILL or a third signal (`adieu run` covers these).
+    /// ended by SIGKILL (`adieu run` covers this).
     ///
     /// It is the leader of a process group of its own, so that a Ctrl-C in a terminal does not end it before its turn. If it
     /// ends by itself, that is a failure of the application unless its exit code is 0; standard input is as the command says.
@@ -156,7 +170,7 @@ fn spawn(name: String, command: &mut Command, control: &Control) -> io::Result<C
     let mut process = command.spawn()?;
     let pid = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let reins = Arc::new(Reins { name: name.clone(), alive: Mutex::new(pid) });
-    control.bring_up(&reins);
+    control.children().add(&reins);
     let (stdin, stdout, stderr) = (process.stdin.take(), process.stdout.take(), process.stderr.take());
     let (end, ended) = watch::channel(None);
     let (held, control) = (Arc::clone(&reins), control.clone());

@@ -162,7 +162,7 @@ impl Conductor {
     }
 
     fn close(&mut self) -> (StopReport, Leftovers) {
-        for child in self.control.kill_children() {
+        for child in self.control.children().kill() {
             self.record.notes.push(format!("the child process of {child} was still there and is killed"));
         }
         let report = summary::report(&self.name, &self.machine, &mut self.record, &self.control);

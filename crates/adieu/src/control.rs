@@ -1,13 +1,12 @@
+use std::sync::Arc;
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex, Weak};
 
 use adieu_core::Timestamp;
 use adieu_core::stop_plan::{ComponentId, End, Phase};
 use tokio::sync::watch;
 
-use crate::child::Reins;
+use crate::child::Children;
 use crate::guard::InFlight;
-use crate::hook::lock;
 use crate::report::Cause;
 
 /// How far the application is.
@@ -72,7 +71,7 @@ struct Shared {
     messages: Post,
     stage: watch::Sender<Stage>,
     in_flight: InFlight,
-    children: Mutex<Vec<Weak<Reins>>>,
+    children: Children,
 }
 
 impl Control {
@@ -83,7 +82,7 @@ impl Control {
             #[cfg(feature = "testing")]
             arrived: Arc::default(),
         };
-        let (stage, in_flight, children) = (watch::Sender::new(Stage::Starting), InFlight::new(), Mutex::default());
+        let (stage, in_flight, children) = (watch::Sender::new(Stage::Starting), InFlight::new(), Children::default());
         (Self { shared: Arc::new(Shared { messages, stage, in_flight, children }) }, receiver)
     }
 
@@ -151,17 +150,9 @@ impl Control {
         self.shared.messages.clone()
     }
 
-    /// A child process that must not outlive the application.
-    pub(crate) fn bring_up(&self, child: &Arc<Reins>) {
-        let mut children = lock(&self.shared.children);
-        children.retain(|child| child.strong_count() > 0);
-        children.push(Arc::downgrade(child));
-    }
-
-    /// Kills the children that are still there and returns their names.
-    pub(crate) fn kill_children(&self) -> Vec<String> {
-        let children: Vec<Arc<Reins>> = lock(&self.shared.children).iter().filter_map(Weak::upgrade).collect();
-        children.iter().filter(|child| child.kill()).map(|child| child.name().to_owned()).collect()
+    /// The child processes, which must not outlive the application.
+    pub(crate) fn children(&self) -> &Children {
+        &self.shared.children
     }
 
     /// The stage only ever moves on.

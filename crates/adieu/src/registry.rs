@@ -40,6 +40,13 @@ struct Registered<R> {
 }
 
 impl<R: Registry> Registered<R> {
+    async fn join(&self) -> Result<(), BoxError> {
+        let Err(error) = self.registry.register().await else { return Ok(()) };
+        // Half way in is out again; why it failed is what matters.
+        let _left = self.leave().await;
+        Err(error.into())
+    }
+
     async fn leave(&self) -> Result<(), BoxError> {
         if self.left.swap(true, Ordering::SeqCst) {
             return Ok(());
@@ -67,7 +74,7 @@ impl App {
         let registered = std::sync::Arc::new(Registered { registry, left: AtomicBool::new(false) });
         let (leaving, closing) = (registered.clone(), registered.clone());
         self.component(name)
-            .start(move |_| async move { registered.registry.register().await.map_err(Into::into) as Result<(), BoxError> })
+            .start(move |_| async move { registered.join().await })
             .announce(move |_, _| async move { leaving.leave_and_wait().await })
             .stop(move |_, _| async move { closing.leave().await })
     }

@@ -51,7 +51,7 @@ impl Shutdown {
         let name = name.into();
         let runtime = Handle::try_current().map_err(|error| BuildError::Runtime(std::io::Error::other(error)))?;
         let (control, messages) = Control::new();
-        let seat = Seat::of_application(control.post());
+        let seat = Seat::of_application(control.post(), control.children().clone());
         let inherited = seat.change(&[Signal::TERM, Signal::INT, Signal::HUP], &[]);
         let finished = CancellationToken::new();
         let entries = vec![main_entry(finished.clone()), builtin::in_flight_entry()];

@@ -13,6 +13,7 @@ use signal_hook::consts::{FORBIDDEN, SIGHUP};
 use signal_hook::iterator::{Handle, Signals};
 use tokio::sync::mpsc;
 
+use crate::child::Children;
 use crate::clock;
 use crate::control::{Message, Post};
 use crate::hook::lock;
@@ -23,6 +24,7 @@ struct Application {
     stop: u64,
     dump: u64,
     messages: Post,
+    children: Children,
     requests: Requests,
 }
 
@@ -77,10 +79,10 @@ impl Drop for Seat {
 
 impl Seat {
     /// Tells an application's `messages` of its signals from now on; [`change`](Self::change) says which these are.
-    pub(crate) fn of_application(messages: Post) -> Self {
+    pub(crate) fn of_application(messages: Post, children: Children) -> Self {
         let mut hub = lock(&HUB);
         let id = hub.id();
-        hub.applications.push(Application { id, stop: 0, dump: 0, messages, requests: Requests::default() });
+        hub.applications.push(Application { id, stop: 0, dump: 0, messages, children, requests: Requests::default() });
         Self(id)
     }
 
@@ -184,6 +186,7 @@ fn taken(number: i32) {
     }
     for application in hub.applications.iter_mut().filter(|of| of.stop & bit(signal) != 0) {
         if application.requests.count(now) == Request::Third {
+            drop(application.children.kill());
             signal_hook::low_level::exit(128 + number);
         }
         application.messages.send(Message::Signal(now, number));

@@ -157,6 +157,27 @@ fn a_child_is_killed_although_every_worker_is_blocked() {
 }
 
 #[test]
+fn a_third_signal_takes_the_children_along() {
+    fn service() -> StopReport {
+        let app = App::new("parent").grace(Duration::from_secs(120)).reserve(Duration::from_secs(60));
+        let child = app.child("deaf", shell("trap '' TERM; echo; echo \"> pids $$\"; while :; do sleep 300; done"));
+        // What comes after the child does not end, so the child is not even told.
+        app.component("blocked").after(&child).stop(|_, _| adieu::testing::Fault::BlocksWorker.happen());
+        app.run()
+    }
+    play(scene!(a_third_signal_takes_the_children_along), service, |mut service| {
+        let pid = service.hears_some(|line| line.strip_prefix("pids ").map(str::to_owned));
+        service.signal("TERM");
+        std::thread::sleep(Duration::from_millis(1100));
+        service.signal("TERM");
+        std::thread::sleep(Duration::from_millis(300));
+        service.signal("TERM");
+        assert_eq!(service.ends().code(), Some(128 + 15));
+        crate::scene::wait_until_gone(pid.parse().expect("a pid"));
+    });
+}
+
+#[test]
 fn a_child_that_fails_ends_the_application_and_one_that_is_done_does_not() {
     fn service() -> StopReport {
         let app = App::new("parent");
@@ -182,6 +203,7 @@ fn a_child_that_fails_ends_the_application_and_one_that_is_done_does_not() {
 /// A registry whose subscribers need three looks to see that somebody has left.
 #[derive(Default)]
 struct Consul {
+    is_down: bool,
     looks: AtomicU32,
     log: Arc<std::sync::Mutex<Vec<String>>>,
     for_ever: bool,
@@ -194,19 +216,19 @@ impl Consul {
 }
 
 impl Registry for Consul {
-    type Error = Infallible;
+    type Error = &'static str;
 
-    async fn register(&self) -> Result<(), Infallible> {
+    async fn register(&self) -> Result<(), &'static str> {
         self.note("registered");
-        Ok(())
+        if self.is_down { Err("no leader") } else { Ok(()) }
     }
 
-    async fn deregister(&self) -> Result<(), Infallible> {
+    async fn deregister(&self) -> Result<(), &'static str> {
         self.note("deregistered");
         Ok(())
     }
 
-    async fn is_seen(&self) -> Result<bool, Infallible> {
+    async fn is_seen(&self) -> Result<bool, &'static str> {
         let look = self.looks.fetch_add(1, Ordering::Relaxed);
         self.note(if self.for_ever || look < 2 { "seen" } else { "unseen" });
         Ok(self.for_ever || look < 2)
@@ -268,6 +290,15 @@ fn a_forced_stop_still_leaves_the_registry() {
     });
     assert_eq!(report.outcome, Outcome::Forced);
     assert_eq!(*log.lock().expect("the log"), ["registered", "deregistered"]);
+}
+
+#[test]
+fn a_registration_that_fails_half_way_is_taken_back() {
+    let log = Arc::default();
+    let app = registered(Consul { log: Arc::clone(&log), is_down: true, ..Consul::default() });
+    let report = paused(app, |_| async {});
+    assert_eq!(report.cause, Cause::StartFailed { component: "consul".to_owned(), error: "no leader".to_owned() });
+    assert_eq!(*log.lock().expect("the log"), ["registered", "deregistered", "api quiesces"]);
 }
 
 #[test]

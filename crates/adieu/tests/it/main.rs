@@ -20,6 +20,8 @@ mod own_main;
 #[cfg(unix)]
 mod peers;
 #[cfg(unix)]
+mod reports;
+#[cfg(unix)]
 mod signals;
 #[cfg(unix)]
 mod subscriptions;
