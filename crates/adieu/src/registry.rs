@@ -7,7 +7,46 @@ use crate::app::App;
 use crate::component::Component;
 use crate::hook::BoxError;
 
-/// A place where others find this service: a service registry, a load balancer, a DNS name.
+/// A place where others find this service: a service registry, a load balancer, a DNS name. See [`App::registry`].
+///
+/// ```
+/// use std::io;
+/// use std::sync::atomic::{AtomicBool, Ordering};
+///
+/// use adieu::testing::paused;
+/// use adieu::{App, Registry};
+///
+/// /// Stands for a client of a real one.
+/// #[derive(Default)]
+/// struct Consul(AtomicBool);
+///
+/// impl Registry for Consul {
+///     type Error = io::Error;
+///
+///     async fn register(&self) -> io::Result<()> {
+///         self.0.store(true, Ordering::SeqCst);
+///         Ok(())
+///     }
+///
+///     async fn deregister(&self) -> io::Result<()> {
+///         self.0.store(false, Ordering::SeqCst);
+///         Ok(())
+///     }
+///
+///     async fn is_seen(&self) -> io::Result<bool> {
+///         Ok(self.0.load(Ordering::SeqCst))
+///     }
+/// }
+///
+/// let app = App::new("shop");
+/// let api = app.task("api", |context| async move { context.asked_to_end().await });
+/// app.registry("consul", Consul::default()).after(&api);
+/// let report = paused(app, |control| async move {
+///     control.serving().await;
+///     control.close();
+/// });
+/// assert_eq!(report.code(), 0, "{report}");
+/// ```
 pub trait Registry: Send + Sync + 'static {
     /// What can go wrong.
     type Error: Into<BoxError> + Send;
