@@ -49,8 +49,8 @@ fn temporary_files_go_with_the_application_and_somebody_elses_stay() {
         });
         app.task("ready", |context| async move {
             context.serving().await;
-            // Whoever looks at the paths looks in this moment.
-            tokio::time::sleep(Duration::from_millis(200)).await;
+            // Whoever looks at the paths looks in this moment, and nothing tells when it has.
+            tokio::time::sleep(Duration::from_secs(1)).await;
             say("serving");
         });
         app.run()
@@ -168,9 +168,9 @@ fn a_third_signal_takes_the_children_along() {
     play(scene!(a_third_signal_takes_the_children_along), service, |mut service| {
         let pid = service.hears_some(|line| line.strip_prefix("pids ").map(str::to_owned));
         service.signal("TERM");
-        std::thread::sleep(Duration::from_millis(1100));
+        std::thread::sleep(Duration::from_secs(2));
         service.signal("TERM");
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_secs(1));
         service.signal("TERM");
         assert_eq!(service.ends().code(), Some(128 + 15));
         crate::scene::wait_until_gone(pid.parse().expect("a pid"));
