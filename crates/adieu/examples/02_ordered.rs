@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adieu::{App, BoxError, Control, StopReport, TaskContext};
+use redis::AsyncConnectionConfig;
 use redis::aio::MultiplexedConnection;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -70,7 +71,10 @@ impl Route {
 }
 
 async fn connect_redis() -> Result<MultiplexedConnection, BoxError> {
-    Ok(redis::Client::open(std::env::var("REDIS_URL")?)?.get_multiplexed_async_connection().await?)
+    // Not the half a second of the client: how long a start or a farewell may take is for the plan to say.
+    let patient = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
+    let client = redis::Client::open(std::env::var("REDIS_URL")?)?;
+    Ok(client.get_multiplexed_async_connection_with_config(&patient).await?)
 }
 
 /// How to reach PostgreSQL; each order has a connection of its own.

@@ -139,7 +139,7 @@ fn order(address: &str, id: i64, seconds: &str) -> Option<String> {
 }
 
 #[test]
-fn under_load_every_order_that_was_begun_is_answered_and_whole_and_the_route_is_gone() {
+fn every_order_that_was_begun_under_load_is_answered_and_whole_and_the_route_is_gone() {
     let servers = Servers::start();
     let (mut service, address) = servers.service(30);
     let clients: Vec<_> = (0..8)
@@ -161,7 +161,7 @@ fn under_load_every_order_that_was_begun_is_answered_and_whole_and_the_route_is_
     let orders = servers.numbers("SELECT id FROM orders ORDER BY id");
     let items = servers.numbers("SELECT order_id FROM items ORDER BY order_id");
     assert_eq!(orders, items, "half an order");
-    assert_eq!(orders.len(), answered, "each order that is in the database was answered");
+    assert_eq!(orders.len(), answered, "each order that is in the database was answered: {stderr}");
     assert!(answered >= 40);
     assert_eq!(servers.routes(), "", "the route is gone: Redis was up when it had to be removed");
 }
