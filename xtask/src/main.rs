@@ -19,7 +19,7 @@ usage: cargo xtask <chore>
   test           everything a commit must pass: formatting, lints, tests, documentation, licences.
                  Installs what is missing with apt-get when run as root, otherwise says what to install
   prove          the same tests with many more reloads, seeds and rounds (minutes to hours)
-  bench [NAME]   compares with the peers and rewrites the tables in docs/benchmarks.md (names: inits, switching, reloads)
+  bench [NAME]   compares with the peers and rewrites the tables in docs/benchmarks.md (names: inits, doctor, guards, switching, reloads)
   static         builds the `adieu` binary without any shared library and checks that it has none
   tools          only installs what the tests need
 ";

@@ -56,6 +56,8 @@ const NEEDS: &[Need] = &[
     Need { package: "python3-venv", probe: Probe::Python("ensurepip") },
     Need { package: "redis-server", probe: Probe::Command("redis-server") },
     Need { package: "runit", probe: Probe::Command("runsv") },
+    Need { package: "redis-server", probe: Probe::Command("redis-server") },
+    Need { package: "redis-tools", probe: Probe::Command("redis-cli") },
     Need { package: "tini", probe: Probe::Command("tini") },
 ];
 

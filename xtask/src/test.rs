@@ -20,6 +20,11 @@ pub(crate) fn test() -> Outcome {
     step(&mut cargo(&["fmt", "--check", "--manifest-path", example]))?;
     let lints = ["--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"];
     step(cargo(&["clippy", "--quiet"]).args(lints))?;
+    // The library with as little as possible and with each feature alone: no part may need what it does not name.
+    for features in ["", "http", "systemd", "testing"] {
+        let words = ["clippy", "--quiet", "--package", "adieu", "--no-default-features", "--features", features];
+        step(cargo(&words).args(["--", "--deny", "warnings"]))?;
+    }
     let profile = if std::env::var_os("CI").is_some() { "ci" } else { "default" };
     tests(profile, &[])?;
     step(&mut cargo(&["test", "--quiet", "--workspace", "--doc"]))?;

@@ -1,4 +1,4 @@
-//! What happened, in order: every input and every output of the [`Switch`](crate::switch::Switch), and notes beside them.
+//! What happened, in order: every input and every output of the [`Switch`], and notes beside them.
 //!
 //! Invariant: a recorded timeline replays: the inputs alone, given to a fresh machine, bring about the same outputs.
 

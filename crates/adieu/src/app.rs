@@ -1,25 +1,29 @@
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
 
+use adieu_core::signal::Signal;
 use adieu_core::stop_plan::{Phase, Plan, Policy};
 use tokio::runtime;
 
+use crate::caught::caught;
 use crate::component::Component;
 use crate::conductor::{Conductor, plan_time};
 use crate::control::{Control, Message, Stage};
 use crate::error::BuildError;
 use crate::hook::{Entry, Slot};
 use crate::report::StopReport;
-use crate::signals::{self, Inherited, Subscription};
-use crate::{builtin, grants};
+use crate::signals::{Inherited, Seat};
+use crate::{builtin, grants, notify, parent};
 
 /// A service: components that start in order and stop in reverse, by one deadline.
 ///
 /// It owns `main`: make it first, describe the components, [`run`](Self::run) it last. From [`new`](Self::new) on, SIGTERM,
 /// SIGINT and SIGHUP are its own: the first stops, a second (a second later; senders duplicate) cuts the deadline to
-/// now, a third ends the process at once with 128+n.
+/// now, a third ends the process at once with 128+n. SIGUSR1 writes to standard error what is running
+/// ([`Control::dump`]).
 pub struct App {
     name: String,
     policy: RefCell<Policy>,
@@ -28,9 +32,21 @@ pub struct App {
     refused: RefCell<Option<BuildError>>,
     control: Control,
     messages: Receiver<Message>,
-    signals: std::io::Result<(Subscription, Inherited)>,
+    seat: Seat,
+    inherited: RefCell<std::io::Result<Inherited>>,
+    stop_signals: RefCell<Vec<Signal>>,
+    dump_signals: RefCell<Vec<Signal>>,
+    with_parent: bool,
     runtime: RefCell<Option<runtime::Builder>>,
+    asides: RefCell<Vec<Aside>>,
+    farewells: RefCell<Vec<Farewell>>,
 }
+
+/// What runs beside the components, from the start of the runtime to its end.
+type Aside = Box<dyn FnOnce(&runtime::Handle, &Control) + Send>;
+
+/// Who is told when everything is over.
+type Farewell = Box<dyn FnOnce(&StopReport) + Send>;
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -44,8 +60,8 @@ impl App {
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         let (control, messages) = Control::new();
-        let signals = signals::subscribe(control.sender());
-        Self {
+        let seat = Seat::of_application(control.post(), control.children().clone());
+        let app = Self {
             name: name.into(),
             policy: RefCell::default(),
             entries: RefCell::default(),
@@ -53,9 +69,82 @@ impl App {
             refused: RefCell::default(),
             control,
             messages,
-            signals,
+            seat,
+            inherited: RefCell::new(Ok(Inherited::default())),
+            stop_signals: RefCell::new(vec![Signal::TERM, Signal::INT, Signal::HUP]),
+            dump_signals: RefCell::new(vec![Signal::USR1]),
+            with_parent: false,
             runtime: RefCell::new(None),
-        }
+            asides: RefCell::default(),
+            farewells: RefCell::default(),
+        };
+        app.take_signals();
+        app
+    }
+
+    fn take_signals(&self) {
+        *self.inherited.borrow_mut() = self.seat.change(&self.stop_signals.borrow(), &self.dump_signals.borrow());
+    }
+
+    /// The signals that stop it. Default: SIGTERM, SIGINT and SIGHUP.
+    #[must_use]
+    pub fn stop_signals(self, signals: impl IntoIterator<Item = Signal>) -> Self {
+        *self.stop_signals.borrow_mut() = signals.into_iter().collect();
+        self.take_signals();
+        self
+    }
+
+    /// The signals upon which it writes to standard error what is running. Default: SIGUSR1.
+    #[must_use]
+    pub fn dump_signals(self, signals: impl IntoIterator<Item = Signal>) -> Self {
+        *self.dump_signals.borrow_mut() = signals.into_iter().collect();
+        self.take_signals();
+        self
+    }
+
+    /// It stops when the process that is its parent when it runs has ended.
+    #[must_use]
+    pub fn end_with_parent(mut self) -> Self {
+        self.with_parent = true;
+        self
+    }
+
+    /// `hook` runs at each of these signals, while the application runs: SIGUSR2 switches a profile on and off, SIGHUP reads
+    /// the configuration again (if it is no stop signal). One at a time; signals that come meanwhile are one more. A panic
+    /// ends only that run of the hook.
+    ///
+    /// # Errors
+    /// As [`signals::subscribe`](crate::signals::subscribe).
+    pub fn on_signal<F, Fut>(&self, signal: Signal, hook: F) -> std::io::Result<()>
+    where
+        F: Fn(Control) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let mut signals = crate::signals::subscribe([signal], 1)?;
+        self.asides.borrow_mut().push(Box::new(move |runtime, control| {
+            let control = control.clone();
+            runtime.spawn(async move {
+                while signals.recv().await.is_some() {
+                    let run = caught(|| {
+                        let running = hook(control.clone());
+                        Box::pin(async move {
+                            running.await;
+                            Ok(())
+                        })
+                    });
+                    if let Some(error) = run.await.error {
+                        tracing::error!(%signal, error, "the hook of a signal has panicked");
+                    }
+                }
+            });
+        }));
+        Ok(())
+    }
+
+    /// `told` gets the report when everything is over, before [`run`](Self::run) returns: the event that the application has
+    /// closed. All are told, in the order of registration, on `main`'s thread; a panic is a failure of the stop.
+    pub fn on_closed(&self, told: impl FnOnce(&StopReport) + Send + 'static) {
+        self.farewells.borrow_mut().push(Box::new(told));
     }
 
     /// The whole time of a stop, from the request to the end of the process. Default: 30 s.
@@ -125,13 +214,40 @@ impl App {
             self.entry(id, |entry| entry.spec.after.push(after.to_owned()));
         } else {
             let after = after.to_owned();
-            self.refused.borrow_mut().get_or_insert(BuildError::OtherApp { component, after });
+            self.refuse(BuildError::OtherApp { component, after });
         }
     }
 
     /// Applied when the plan is made: the hook may be registered after its limit.
     pub(crate) fn limit(&self, id: usize, phase: Phase, limit: Duration) {
         self.limits.borrow_mut().push((id, phase, limit));
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn all_hooks(&self) -> Vec<(String, Phase)> {
+        let entries = self.entries.borrow();
+        let of =
+            |entry: &Entry| entry.hooks.iter().map(|(phase, _)| (entry.spec.name.clone(), *phase)).collect::<Vec<_>>();
+        entries.iter().flat_map(of).collect()
+    }
+
+    #[cfg(feature = "testing")]
+    pub(crate) fn replace_hook(&self, component: &str, phase: Phase, with: crate::hook::HookFn) -> bool {
+        let mut entries = self.entries.borrow_mut();
+        let hooks = entries.iter_mut().filter(|entry| entry.spec.name == component).flat_map(|entry| &mut entry.hooks);
+        let mut hooks = hooks.filter(|(of, _)| *of == phase);
+        let hook = hooks.next();
+        hook.map(|(_, hook)| *hook = with).is_some()
+    }
+
+    /// The first refusal is what the plan says.
+    pub(crate) fn refuse(&self, error: BuildError) {
+        self.refused.borrow_mut().get_or_insert(error);
     }
 
     fn make_plan(&self) -> Result<Plan, BuildError> {
@@ -166,18 +282,9 @@ impl App {
     }
 
     fn try_run(self) -> Result<StopReport, BuildError> {
-        builtin::in_flight(&self);
-        let grace = self.policy.borrow().grace;
-        self.policy.borrow_mut().grace = plan_time(grace);
-        let plan = self.make_plan()?;
         let mut builder = self.runtime.take().unwrap_or_else(runtime::Builder::new_multi_thread);
         let runtime = builder.enable_all().build().map_err(BuildError::Runtime)?;
-        let Self { name, entries, control, messages, signals, .. } = self;
-        let on = runtime.handle().clone();
-        let entries = entries.into_inner();
-        let mut conductor = Conductor::new(name.clone(), Arc::new(plan), entries, control.clone(), on, messages, grace)
-            .map_err(BuildError::Thread)?;
-        grants::notes(grace, &signals).into_iter().for_each(|note| conductor.note(note));
+        let Running { conductor, control, seat, farewells } = self.make_ready(runtime.handle())?;
         let (deliver, delivered) = mpsc::channel();
         let conduct = move || {
             conductor.run(move |end| {
@@ -193,7 +300,8 @@ impl App {
             report
         });
         runtime.shutdown_timeout(JOIN_RUNTIME);
-        drop(signals);
+        let report = report.map(|report| tell_all(report, farewells));
+        drop(seat);
         control.move_on(Stage::Closed);
         control.tell(Message::Gone);
         drop(control);
@@ -201,6 +309,45 @@ impl App {
         let _ended = thread.join();
         report.map_err(|_| BuildError::Thread(std::io::Error::other("the conductor has panicked")))
     }
+
+    /// Everything that is needed to run it on `runtime`, with all that is to be told at once.
+    pub(crate) fn make_ready(self, runtime: &runtime::Handle) -> Result<Running, BuildError> {
+        builtin::in_flight(&self);
+        let grace = self.policy.borrow().grace;
+        self.policy.borrow_mut().grace = plan_time(grace);
+        let plan = self.make_plan()?;
+        // The end of the process comes after the plan.
+        let longest = plan.worst_case().total + (grace - plan_time(grace));
+        let Self { name, entries, control, messages, seat, inherited, with_parent, asides, farewells, .. } = self;
+        let (entries, on) = (entries.into_inner(), runtime.clone());
+        let mut conductor = Conductor::new(name, Arc::new(plan), entries, control.clone(), on, messages, grace)
+            .map_err(BuildError::Thread)?;
+        grants::notes(longest, &inherited.into_inner()).into_iter().for_each(|note| conductor.note(note));
+        if with_parent {
+            parent::watch(control.post()).map_err(BuildError::Thread)?;
+        }
+        notify::watchdog(runtime);
+        asides.into_inner().into_iter().for_each(|aside| aside(runtime, &control));
+        Ok(Running { conductor, control, seat, farewells: farewells.into_inner() })
+    }
+}
+
+/// An application that is ready to run.
+pub(crate) struct Running {
+    pub(crate) conductor: Conductor,
+    pub(crate) control: Control,
+    pub(crate) seat: Seat,
+    pub(crate) farewells: Vec<Farewell>,
+}
+
+/// Tells those who wait for the end.
+pub(crate) fn tell_all(mut report: StopReport, farewells: Vec<Farewell>) -> StopReport {
+    for farewell in farewells {
+        if catch_unwind(AssertUnwindSafe(|| farewell(&report))).is_err() {
+            report.farewell_panicked();
+        }
+    }
+    report
 }
 
 /// How long tasks and blocking work that nobody has registered are awaited when everything else is over.

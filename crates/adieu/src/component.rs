@@ -6,7 +6,7 @@ use adieu_core::stop_plan::Phase;
 use crate::app::App;
 use crate::caught::BoxFuture;
 use crate::context::{StartContext, StopContext};
-use crate::error::NotRunning;
+use crate::error::{BuildError, NotRunning};
 use crate::hook::{BoxError, HookFn, HookResult, Slot};
 
 /// A component that is being described; see [`App::component`].
@@ -82,7 +82,7 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
     /// How it starts: the value is there for its hooks and its [`Handle`] from then on, and is dropped when its last hook
     /// is over. An error or a panic stops the application: exactly what has started, in reverse.
     ///
-    /// Cancelled by being dropped when a stop begins.
+    /// Cancelled by being dropped when a stop begins. To be said once, and before the hooks, which get the value.
     pub fn start<U, E, F, Fut>(self, start: F) -> Component<'a, U>
     where
         U: Send + Sync + 'static,
@@ -92,6 +92,9 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
     {
         let slot = Slot::empty();
         let (put, taken) = (slot.clone(), slot.clone());
+        if self.app.entry(self.id, |entry| entry.start.is_some() || !entry.hooks.is_empty()) {
+            self.app.refuse(BuildError::LateStart { component: self.name() });
+        }
         self.app.entry(self.id, |entry| {
             entry.start = Some(Box::new(move |context| {
                 Box::pin(async move {
@@ -107,7 +110,8 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
                     Ok(())
                 })
             };
-            entry.replace_hook(Phase::Close, Box::new(let_go));
+            entry.hook(Phase::Close, Box::new(let_go));
+            entry.lets_go = true;
         });
         Component { app: self.app, id: self.id, slot }
     }
@@ -126,10 +130,7 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
                 stop(value, context).await.into_result()
             })
         });
-        self.app.entry(self.id, |entry| {
-            let phase = entry.spec.ends_in;
-            entry.replace_hook(phase, hook);
-        });
+        self.app.entry(self.id, |entry| entry.stop_hook(hook));
         self
     }
 

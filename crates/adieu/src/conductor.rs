@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use adieu_core::Timestamp;
@@ -12,14 +12,15 @@ use adieu_core::stop_plan::{Action, ComponentId, End, Event, Phase, Plan, State,
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use crate::caught::{Ended, caught};
 use crate::context::{StartContext, StopContext};
-use crate::control::{Control, Message, Stage};
+use crate::control::{Control, Message, Post, Stage};
 use crate::hook::{BoxError, Entry, HookFn, StartFn};
 use crate::report::{Cause, StopReport};
 use crate::teller::{News, Teller};
-use crate::{clock, last_resort, summary};
+use crate::{clock, dump, last_resort, summary};
 
 /// What is kept of the grace period for the end of the process itself, after the plan is over: at most this, and at most a
 /// tenth.
@@ -31,9 +32,10 @@ pub(crate) fn plan_time(grace: Duration) -> Duration {
 }
 
 /// A start or a hook under way.
-struct Running {
+pub(crate) struct Running {
     task: AbortHandle,
     cut: CancellationToken,
+    pub(crate) since: Timestamp,
 }
 
 pub(crate) struct Conductor {
@@ -110,23 +112,64 @@ impl Conductor {
 
     /// Runs to the end. `deliver` gets the report; unless the application is gone by the deadline then, the process ends.
     pub(crate) fn run(mut self, deliver: impl FnOnce((StopReport, Leftovers))) {
+        self.launch();
+        while self.machine.state() != State::Ended {
+            let message = self.next();
+            self.step(message);
+        }
+        let (report, left) = self.close();
+        let (kept, code) = (report.clone(), report.code());
+        deliver((report, left));
+        self.watch(kept, code);
+    }
+
+    /// As [`run`](Self::run), on the runtime of the application itself and by its clock, which may be paused; without the
+    /// watch over the end of the process.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn run_here(mut self) -> (StopReport, Leftovers) {
+        let post = self.control.post();
+        self.launch();
+        while self.machine.state() != State::Ended {
+            let message = match (self.messages.try_recv(), self.machine.poll_timeout()) {
+                (Ok(message), _) => Some(message),
+                (Err(_), Some(at)) => match tokio::time::timeout(clock::until(at), post.arrived()).await {
+                    Ok(()) => continue,
+                    Err(_) => None,
+                },
+                (Err(_), None) => {
+                    post.arrived().await;
+                    continue;
+                }
+            };
+            self.step(message);
+        }
+        let end = self.close();
+        self.teller.finish(Duration::from_secs(1));
+        end
+    }
+
+    fn launch(&mut self) {
         self.handle(clock::now(), Event::Launch);
         self.perform();
-        while self.machine.state() != State::Ended {
-            match self.next() {
-                Some(message) => self.take(message),
-                None => self.machine.handle_timeout(clock::now()),
-            }
-            self.perform();
+    }
+
+    fn step(&mut self, message: Option<Message>) {
+        match message {
+            Some(message) => self.take(message),
+            None => self.machine.handle_timeout(clock::now()),
+        }
+        self.perform();
+    }
+
+    fn close(&mut self) -> (StopReport, Leftovers) {
+        for child in self.control.children().kill() {
+            self.record.notes.push(format!("the child process of {child} was still there and is killed"));
         }
         let report = summary::report(&self.name, &self.machine, &mut self.record, &self.control);
         self.control.move_on(Stage::Closed);
         self.teller.tell(News::Closed(Box::new(report.clone())));
-        let code = report.code();
-        let kept = report.clone();
         let left = Leftovers { _starts: std::mem::take(&mut self.starts), _hooks: std::mem::take(&mut self.hooks) };
-        deliver((report, left));
-        self.watch(kept, code);
+        (report, left)
     }
 
     fn next(&self) -> Option<Message> {
@@ -169,6 +212,10 @@ impl Conductor {
                 drop(verdict);
                 self.handle(now, Event::HookEnded(id, phase, end));
                 self.tell_over(id, phase);
+            }
+            Message::Dump => {
+                let dump = dump::text(&self.name, &self.machine, &self.running, &self.control);
+                self.teller.tell(News::Dump(dump));
             }
             Message::Gone => {}
         }
@@ -237,7 +284,8 @@ impl Conductor {
             self.name_in_flight();
         }
         self.control.move_on(Stage::Stopping(phase));
-        self.teller.tell(News::Enter(phase));
+        let left = self.machine.deadline().map_or(Duration::ZERO, clock::until) + (self.grace - plan_time(self.grace));
+        self.teller.tell(News::Enter(phase, left));
     }
 
     /// Who was in flight when the first of them was cut.
@@ -252,8 +300,10 @@ impl Conductor {
         let message = move |ended: Ended| Message::StartEnded(id, ended.how, ended.error);
         match self.starts.remove(&id).flatten() {
             Some(start) => {
-                let task = self.spawn(move || start(context), message);
-                self.running.insert((id, None), Running { task, cut: cancelled });
+                let (app, component) = (self.name.clone(), self.machine.plan().name(id).to_owned());
+                let span = move || tracing::info_span!("start", app, component);
+                let task = self.spawn(move || start(context), span, message);
+                self.running.insert((id, None), Running { task, cut: cancelled, since: clock::now() });
             }
             None => self.machine.handle(clock::now(), Event::Started(id)),
         }
@@ -265,20 +315,28 @@ impl Conductor {
         let message = move |ended: Ended| Message::HookEnded(component, phase, ended.how, ended.error);
         match self.hooks.remove(&(component, phase)) {
             Some(hook) => {
-                let task = self.spawn(move || hook(context), message);
-                self.running.insert((component, Some(phase)), Running { task, cut });
+                let (app, name) = (self.name.clone(), self.machine.plan().name(component).to_owned());
+                let span = move || tracing::info_span!("hook", app, component = name, %phase, forced);
+                let task = self.spawn(move || hook(context), span, message);
+                self.running.insert((component, Some(phase)), Running { task, cut, since: clock::now() });
             }
             None => self.machine.handle(clock::now(), Event::HookEnded(component, phase, End::Done)),
         }
     }
 
-    fn spawn<M>(&self, make: M, message: impl FnOnce(Ended) -> Message + Send + 'static) -> AbortHandle
+    /// The span is made by the task: a subscriber that blocks does not block this thread.
+    fn spawn<M>(
+        &self,
+        make: M,
+        span: impl FnOnce() -> tracing::Span + Send + 'static,
+        message: impl FnOnce(Ended) -> Message + Send + 'static,
+    ) -> AbortHandle
     where
         M: FnOnce() -> crate::caught::BoxFuture<Result<(), BoxError>> + Send + 'static,
     {
-        let mut end = TellEnd { tell: Some((message, self.control.sender())), ended: None };
+        let mut end = TellEnd { tell: Some((message, self.control.post())), ended: None };
         let task = async move {
-            let ended = caught(make).await;
+            let ended = async move { caught(make).await }.instrument(span()).await;
             end.ended = Some(ended);
             drop(end);
         };
@@ -316,16 +374,16 @@ impl Conductor {
 
 /// Tells how a task ended, also when it is aborted or its runtime is gone.
 struct TellEnd<F: FnOnce(Ended) -> Message> {
-    tell: Option<(F, Sender<Message>)>,
+    tell: Option<(F, Post)>,
     ended: Option<Ended>,
 }
 
 impl<F: FnOnce(Ended) -> Message> Drop for TellEnd<F> {
     fn drop(&mut self) {
-        if let Some((message, sender)) = self.tell.take() {
+        if let Some((message, post)) = self.tell.take() {
             let ended = self.ended.take().unwrap_or_else(Ended::cancelled);
             // The conductor is through: it does not wait for this one any more.
-            let _told = sender.send(message(ended));
+            post.send(message(ended));
         }
     }
 }

@@ -5,6 +5,7 @@ use adieu_core::Timestamp;
 use adieu_core::stop_plan::{ComponentId, End, Phase};
 use tokio::sync::watch;
 
+use crate::child::Children;
 use crate::guard::InFlight;
 use crate::report::Cause;
 
@@ -27,10 +28,35 @@ pub(crate) enum Message {
     Signal(Timestamp, i32),
     Close(Cause),
     Force,
+    /// Say what is running.
+    Dump,
     StartEnded(ComponentId, End, Option<String>),
     HookEnded(ComponentId, Phase, End, Option<String>),
     /// The application has taken the report and let go of everything.
     Gone,
+}
+
+/// Where messages for the conductor go.
+#[derive(Debug, Clone)]
+pub(crate) struct Post {
+    to: mpsc::Sender<Message>,
+    #[cfg(feature = "testing")]
+    arrived: Arc<tokio::sync::Notify>,
+}
+
+impl Post {
+    /// Never blocks. Nobody listens any more when everything is over, and there is nothing to tell then.
+    pub(crate) fn send(&self, message: Message) {
+        let _told = self.to.send(message);
+        #[cfg(feature = "testing")]
+        self.arrived.notify_one();
+    }
+
+    /// Returns when something has been sent since the last time. Cancel safe.
+    #[cfg(feature = "testing")]
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
 }
 
 /// A handle to a running application: cheap to clone, to be had from [`App::control`](crate::App::control) and from
@@ -42,16 +68,22 @@ pub struct Control {
 
 #[derive(Debug)]
 struct Shared {
-    messages: mpsc::Sender<Message>,
+    messages: Post,
     stage: watch::Sender<Stage>,
     in_flight: InFlight,
+    children: Children,
 }
 
 impl Control {
     pub(crate) fn new() -> (Self, mpsc::Receiver<Message>) {
-        let (messages, receiver) = mpsc::channel();
-        let stage = watch::Sender::new(Stage::Starting);
-        (Self { shared: Arc::new(Shared { messages, stage, in_flight: InFlight::new() }) }, receiver)
+        let (to, receiver) = mpsc::channel();
+        let messages = Post {
+            to,
+            #[cfg(feature = "testing")]
+            arrived: Arc::default(),
+        };
+        let (stage, in_flight, children) = (watch::Sender::new(Stage::Starting), InFlight::new(), Children::default());
+        (Self { shared: Arc::new(Shared { messages, stage, in_flight, children }) }, receiver)
     }
 
     /// Asks for a stop. Asking again, from wherever, is nothing; so is asking when everything is over.
@@ -64,10 +96,21 @@ impl Control {
         self.tell(Message::Force);
     }
 
+    /// Writes to standard error what is running: which components have started, which hooks run and for how long, who is in
+    /// flight. SIGUSR1 does the same.
+    pub fn dump(&self) {
+        self.tell(Message::Dump);
+    }
+
     /// How far the application is.
     #[must_use]
     pub fn stage(&self) -> Stage {
         *self.shared.stage.borrow()
+    }
+
+    /// Returns when everything has started, or when a stop has begun before that; at once if it has already. Cancel safe.
+    pub async fn serving(&self) {
+        self.reached(Stage::Serving).await;
     }
 
     /// Returns when the stop has begun; at once if it has already. Cancel safe.
@@ -80,7 +123,8 @@ impl Control {
         self.reached(Stage::Stopping(phase)).await;
     }
 
-    /// Returns when everything is over. Cancel safe. Not for hooks: everything is never over while one of them waits for it.
+    /// Returns when everything is over. Cancel safe. Not for hooks: everything is never over while one of them waits for it; nor
+    /// for tasks of the application, whose runtime goes then too: that is what [`App::on_closed`](crate::App::on_closed) is for.
     pub async fn closed(&self) {
         self.reached(Stage::Closed).await;
     }
@@ -99,12 +143,16 @@ impl Control {
     }
 
     pub(crate) fn tell(&self, message: Message) {
-        // Nobody listens any more: everything is over, and there is nothing to tell.
-        let _told = self.shared.messages.send(message);
+        self.shared.messages.send(message);
     }
 
-    pub(crate) fn sender(&self) -> mpsc::Sender<Message> {
+    pub(crate) fn post(&self) -> Post {
         self.shared.messages.clone()
+    }
+
+    /// The child processes, which must not outlive the application.
+    pub(crate) fn children(&self) -> &Children {
+        &self.shared.children
     }
 
     /// The stage only ever moves on.

@@ -28,6 +28,12 @@ pub enum BuildError {
         /// The other app's component.
         after: String,
     },
+    /// A second start, or one that comes after hooks which would not get its value.
+    #[error("\"{component}\" says how it starts twice, or after its hooks")]
+    LateStart {
+        /// Whose start.
+        component: String,
+    },
     /// The runtime could not be made.
     #[error("no runtime: {0}")]
     Runtime(std::io::Error),

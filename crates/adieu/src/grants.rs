@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use adieu_core::duration;
 
-use crate::signals::{Inherited, Subscription};
+use crate::signals::Inherited;
 
-/// Everything worth a warning at the start.
-pub(crate) fn notes(grace: Duration, signals: &io::Result<(Subscription, Inherited)>) -> Vec<String> {
+/// Everything worth a warning at the start. `longest`: the worst case of the stop, the end of the process included.
+pub(crate) fn notes(longest: Duration, signals: &io::Result<Inherited>) -> Vec<String> {
     let mut notes = Vec::new();
     match signals {
-        Ok((_, inherited)) => {
+        Ok(inherited) => {
             let text = |signals: &[adieu_core::signal::Signal]| {
                 signals.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             };
@@ -24,15 +24,52 @@ pub(crate) fn notes(grace: Duration, signals: &io::Result<(Subscription, Inherit
         }
         Err(error) => notes.push(format!("no signal handlers: {error}")),
     }
-    notes.extend(std::env::var("ADIEU_GRACE").ok().and_then(|text| compare(grace, &text)));
+    let variable = |name: &str| std::env::var(name).ok();
+    notes.extend(compare(longest, variable("ADIEU_GRACE").as_deref(), &systemd(variable)));
     notes
 }
 
+/// What is known of systemd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Systemd {
+    /// It has not started this process, or nobody can tell.
+    Absent,
+    /// It extends TimeoutStopSec when it is told to.
+    Listens,
+    /// It kills after TimeoutStopSec, whatever that is.
+    Deaf,
+}
+
+/// systemd.exec(5): INVOCATION_ID is set for every service, NOTIFY_SOCKET for Type=notify.
+fn systemd(variable: impl Fn(&str) -> Option<String>) -> Systemd {
+    let listens = cfg!(feature = "systemd") && variable("NOTIFY_SOCKET").is_some();
+    match (listens, variable("INVOCATION_ID")) {
+        (true, _) => Systemd::Listens,
+        // Another service's children inherit it too; systemd's own have it as their parent.
+        (false, Some(_)) if std::os::unix::process::parent_id() == 1 => Systemd::Deaf,
+        (false, _) => Systemd::Absent,
+    }
+}
+
+/// systemd-system.conf(5): DefaultTimeoutStopSec, unless somebody has changed it.
+const TIMEOUT_STOP: Duration = Duration::from_secs(90);
+
 /// ADIEU_GRACE is what `adieu run` grants before it kills.
-fn compare(grace: Duration, granted: &str) -> Option<String> {
-    let granted = duration::parse(granted).ok()?;
-    let (wanted, given) = (duration::format(grace), duration::format(granted));
-    (granted < grace).then(|| format!("the stop may take {wanted}, but is killed after {given} (ADIEU_GRACE)"))
+fn compare(longest: Duration, granted: Option<&str>, systemd: &Systemd) -> Option<String> {
+    let wanted = duration::format(whole_ms(longest));
+    if let Some(granted) = granted.and_then(|text| duration::parse(text).ok()) {
+        let given = duration::format(granted);
+        return (granted < longest)
+            .then(|| format!("the stop may take {wanted}, but is killed after {given} (ADIEU_GRACE)"));
+    }
+    let unheard = *systemd == Systemd::Deaf && longest > TIMEOUT_STOP;
+    unheard.then(|| {
+        format!("the stop may take {wanted}, but systemd kills after TimeoutStopSec: 90s, if that is the default")
+    })
+}
+
+fn whole_ms(duration: Duration) -> Duration {
+    Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -42,10 +79,17 @@ mod tests {
     #[test]
     fn a_plan_that_does_not_fit_is_worth_a_warning() {
         let seconds = Duration::from_secs;
-        assert_eq!(compare(seconds(30), "30s"), None);
+        let granted = |longest, granted| compare(longest, Some(granted), &Systemd::Absent);
+        assert_eq!(granted(seconds(30), "30s"), None);
         assert_eq!(
-            compare(seconds(30), "10s").as_deref(),
+            granted(seconds(30), "10s").as_deref(),
             Some("the stop may take 30s, but is killed after 10s (ADIEU_GRACE)")
         );
+        assert_eq!(compare(seconds(120), None, &Systemd::Listens), None, "it is told");
+        assert_eq!(compare(seconds(90), None, &Systemd::Deaf), None);
+        assert!(compare(seconds(120), None, &Systemd::Deaf).is_some());
+        let unit = |name: &str| (name == "NOTIFY_SOCKET").then(|| "/run/systemd/notify".to_owned());
+        assert_eq!(systemd(unit) == Systemd::Listens, cfg!(feature = "systemd"));
+        assert_eq!(systemd(|_| None), Systemd::Absent);
     }
 }

@@ -37,21 +37,39 @@ struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     closed: AtomicBool,
+    /// How much has begun although it is closed, within work that was in flight.
+    late: AtomicU64,
     ended: Notify,
 }
 
 impl Gate {
     /// To be asked after the work has been counted: whoever closes the gate looks at the counts after that, so one of the
     /// two sees the other (both sides are sequentially consistent).
+    #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
 
+    /// Some work has been counted that belongs to other work, which still is in flight. To be said before that ends: whoever
+    /// adds the counts up may have passed this one's place already, and must not believe a sum of zero.
+    #[inline]
+    pub(crate) fn late(&self) {
+        if self.is_closed() {
+            self.late.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
     /// Some work has ended and is not counted any more.
+    #[inline]
     pub(crate) fn ended(&self) {
         if self.is_closed() {
-            self.ended.notify_waiters();
+            self.wake();
         }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        self.ended.notify_waiters();
     }
 }
 
@@ -101,6 +119,18 @@ impl InFlight {
         lock(&self.shared.named).len() + small
     }
 
+    /// Whether nothing is in flight; the gate must be closed.
+    fn is_empty(&self) -> bool {
+        loop {
+            let late = self.shared.gate.late.load(Ordering::SeqCst);
+            let count = self.count();
+            // What has begun late is in a part that may have been read before: read again.
+            if self.shared.gate.late.load(Ordering::SeqCst) == late {
+                return count == 0;
+            }
+        }
+    }
+
     /// Refuses whatever is not counted yet.
     pub(crate) fn close(&self) {
         self.shared.gate.closed.store(true, Ordering::SeqCst);
@@ -111,7 +141,7 @@ impl InFlight {
         loop {
             // Made before the look: what ends after the look wakes it.
             let ended = self.shared.gate.ended.notified();
-            if self.count() == 0 {
+            if self.is_empty() {
                 return;
             }
             ended.await;
@@ -156,7 +186,9 @@ impl Guard {
     /// Work that belongs to this one; never refused, as the drain waits for this one anyway.
     #[track_caller]
     pub fn nested(&self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.all.add(name.into(), Location::caller())
+        let nested = self.all.add(name.into(), Location::caller());
+        self.all.shared.gate.late();
+        nested
     }
 }
 
@@ -166,5 +198,48 @@ impl Drop for Guard {
         drop(ended);
         // The lock orders this after the removal; a closed gate is seen here or the removal by whoever closed it.
         self.all.shared.gate.ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Work hands over to work that belongs to it, again and again and from thread to thread; whoever looks meanwhile must
+    /// never believe that nothing is in flight.
+    #[test]
+    fn a_relay_of_nested_work_is_never_overlooked() {
+        let in_flight = InFlight::new();
+        let place = in_flight.place("relay");
+        let first = in_flight.guard("the first").expect("open");
+        in_flight.close();
+        let over = Arc::new(AtomicBool::new(false));
+        let looks = Arc::new(AtomicUsize::new(0));
+        let looker = {
+            let (in_flight, over, looks) = (in_flight.clone(), over.clone(), looks.clone());
+            std::thread::spawn(move || {
+                while !over.load(Ordering::SeqCst) {
+                    let empty = in_flight.is_empty();
+                    // Over is said before the last piece of work ends.
+                    assert!(!empty || over.load(Ordering::SeqCst), "work in flight was overlooked");
+                    looks.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        };
+        let mut baton = place.enter_late();
+        drop(first);
+        while looks.load(Ordering::SeqCst) < 2_000 {
+            // A thread of its own counts in a part of its own.
+            let next = std::thread::spawn(move || place.enter_late()).join().expect("it counts");
+            drop(std::mem::replace(&mut baton, next));
+            assert!(!looker.is_finished(), "the looker has fallen");
+        }
+        over.store(true, Ordering::SeqCst);
+        drop(baton);
+        looker.join().expect("nothing was overlooked");
+        assert!(in_flight.is_empty());
     }
 }

@@ -39,11 +39,13 @@ pub(crate) struct Entry {
     pub(crate) spec: Spec,
     pub(crate) start: Option<StartFn>,
     pub(crate) hooks: Vec<(Phase, HookFn)>,
+    /// The close hook only lets go of the value: the component has not said how it stops.
+    pub(crate) lets_go: bool,
 }
 
 impl Entry {
     pub(crate) fn new(name: String) -> Self {
-        Self { spec: Spec::new(name), start: None, hooks: Vec::new() }
+        Self { spec: Spec::new(name), start: None, hooks: Vec::new(), lets_go: false }
     }
 
     /// Adds a hook; a second one of the same phase is left for the plan to refuse.
@@ -52,11 +54,20 @@ impl Entry {
         self.hooks.push((phase, hook));
     }
 
-    /// As [`Entry::hook`], in place of one that was put there by default.
-    pub(crate) fn replace_hook(&mut self, phase: Phase, hook: HookFn) {
+    /// The hook by which it stops, in place of the one that was put there by default.
+    pub(crate) fn stop_hook(&mut self, hook: HookFn) {
+        if std::mem::take(&mut self.lets_go) {
+            self.remove_hook(Phase::Close);
+        }
+        self.hook(self.spec.ends_in, hook);
+    }
+
+    /// Takes a hook out.
+    pub(crate) fn remove_hook(&mut self, phase: Phase) -> bool {
+        let before = self.hooks.len();
         self.hooks.retain(|(of, _)| *of != phase);
         self.spec.hooks.retain(|of| of.phase != phase);
-        self.hook(phase, hook);
+        self.hooks.len() < before
     }
 }
 

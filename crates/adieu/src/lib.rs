@@ -63,28 +63,37 @@
 mod app;
 mod builtin;
 mod caught;
+mod child;
 mod clock;
 mod component;
 mod conductor;
 mod context;
 mod control;
+mod dump;
 mod error;
 mod grants;
 mod guard;
 mod hook;
 mod last_resort;
+mod notify;
+mod parent;
 mod place;
+mod registry;
 mod report;
 mod shutdown;
-mod signals;
+pub mod signals;
 mod summary;
 mod task;
 mod teller;
+mod temp;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use adieu_core::signal::Signal;
 pub use adieu_core::stop_plan::{Phase, Plan, PlanError, Verdict, Why, WorstCase};
 
 pub use self::app::App;
+pub use self::child::Child;
 pub use self::component::{Component, Handle};
 pub use self::context::{StartContext, StopContext};
 pub use self::control::{Control, Stage};
@@ -92,6 +101,17 @@ pub use self::error::{BuildError, NotRunning, Stopping};
 pub use self::guard::{Guard, InFlight};
 pub use self::hook::{BoxError, HookResult};
 pub use self::place::{Entered, Place};
+pub use self::registry::Registry;
 pub use self::report::{Cause, HookReport, Outcome, PhaseReport, StillInFlight, StopReport};
 pub use self::shutdown::Shutdown;
 pub use self::task::TaskContext;
+
+/// The code of the first page is compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
+
+/// The guide's code is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/library.md")]
+mod guide {}

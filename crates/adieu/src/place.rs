@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 use std::panic::Location;
-use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::Stopping;
 use crate::guard::Gate;
@@ -10,39 +10,47 @@ use crate::guard::Gate;
 /// How many threads count without sharing a cache line; more than these share.
 const SHARDS: usize = 16;
 
-/// One thread's part of a count, alone on its cache lines (two: processors fetch pairs). Work that ends on another thread
-/// than it began on makes one part negative; only the sum means something.
+/// One thread's part of a count, alone on its cache lines (two: processors fetch pairs): what has begun on that thread and not
+/// ended, on whichever thread it does.
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Shard(AtomicIsize);
+struct Shard(AtomicUsize);
 
 #[derive(Debug, Default)]
 pub(crate) struct Shards([Shard; SHARDS]);
+
+const UNKNOWN: usize = usize::MAX;
+
+thread_local! {
+    /// This thread's part of every count.
+    static OWN: Cell<usize> = const { Cell::new(UNKNOWN) };
+}
+
+/// Threads get parts in turn.
+#[cold]
+fn assign(own: &Cell<usize>) -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let index = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+    own.set(index);
+    index
+}
 
 impl Shards {
     pub(crate) fn leak() -> &'static Self {
         Box::leak(Box::default())
     }
 
-    fn own(&self) -> &AtomicIsize {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static OWN: Cell<usize> = const { Cell::new(usize::MAX) };
-        }
-        let index = OWN.try_with(|own| {
-            if own.get() == usize::MAX {
-                own.set(NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS);
-            }
-            own.get()
-        });
+    #[inline]
+    fn own(&self) -> &AtomicUsize {
         // While a thread ends its locals are gone; any part will do.
-        &self.0[index.unwrap_or(0) % SHARDS].0
+        let index = OWN.try_with(|own| if own.get() == UNKNOWN { assign(own) } else { own.get() }).unwrap_or(0);
+        &self.0[index % SHARDS].0
     }
 
-    /// With the gate closed only ends are counted, so a sum of zero, however long it took to read, stays zero.
+    /// Parts are read one after the other: a sum of zero means that nothing is in flight only if nothing has begun
+    /// meanwhile ([`Gate::late`]).
     fn sum(&self) -> usize {
-        let sum: isize = self.0.iter().map(|shard| shard.0.load(Ordering::SeqCst)).sum();
-        usize::try_from(sum).unwrap_or(0)
+        self.0.iter().map(|shard| shard.0.load(Ordering::SeqCst)).sum()
     }
 }
 
@@ -72,15 +80,25 @@ impl Place {
     ///
     /// # Errors
     /// [`Stopping`] when the drain has begun.
+    #[inline]
     pub fn enter(&self) -> Result<Entered, Stopping> {
-        let entered = self.enter_late();
+        let entered = self.count_one();
         if self.gate.is_closed() { Err(Stopping) } else { Ok(entered) }
     }
 
     /// As [`enter`](Self::enter), for work that belongs to some that is in flight, which the drain waits for anyway.
+    #[inline]
     pub fn enter_late(&self) -> Entered {
-        self.shards.own().fetch_add(1, Ordering::SeqCst);
-        Entered { shards: self.shards, gate: self.gate }
+        let entered = self.count_one();
+        self.gate.late();
+        entered
+    }
+
+    #[inline]
+    fn count_one(&self) -> Entered {
+        let shard = self.shards.own();
+        shard.fetch_add(1, Ordering::SeqCst);
+        Entered { shard, gate: self.gate }
     }
 
     /// How many are in flight here.
@@ -106,13 +124,14 @@ impl Place {
 #[derive(Debug)]
 #[must_use = "the work is in flight only until this is dropped"]
 pub struct Entered {
-    shards: &'static Shards,
+    shard: &'static AtomicUsize,
     gate: &'static Gate,
 }
 
 impl Drop for Entered {
+    #[inline]
     fn drop(&mut self) {
-        self.shards.own().fetch_sub(1, Ordering::SeqCst);
+        self.shard.fetch_sub(1, Ordering::SeqCst);
         self.gate.ended();
     }
 }

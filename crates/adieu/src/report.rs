@@ -10,11 +10,14 @@ use serde::{Deserialize, Serialize};
 /// Why a stop began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Cause {
     /// [`Control::close`](crate::Control::close) or `force`.
     Asked,
     /// This signal came.
     Signal(Signal),
+    /// The parent process has ended.
+    ParentGone,
     /// This main task has finished.
     Finished(String),
     /// This component could not start.
@@ -38,7 +41,7 @@ pub enum Cause {
 impl Cause {
     fn is_failure(&self) -> bool {
         match self {
-            Self::Asked | Self::Signal(_) | Self::Finished(_) => false,
+            Self::Asked | Self::Signal(_) | Self::ParentGone | Self::Finished(_) => false,
             Self::StartFailed { .. } | Self::Fatal { .. } | Self::Refused(_) => true,
         }
     }
@@ -49,6 +52,7 @@ impl fmt::Display for Cause {
         match self {
             Self::Asked => f.write_str("the program asked for it"),
             Self::Signal(signal) => write!(f, "{signal}"),
+            Self::ParentGone => f.write_str("the parent process has ended"),
             Self::Finished(task) => write!(f, "{task} has finished"),
             Self::StartFailed { component, error } => write!(f, "{component} could not start: {error}"),
             Self::Fatal { component, error } => write!(f, "{component} failed: {error}"),
@@ -187,6 +191,14 @@ impl StopReport {
         }
     }
 
+    /// One of those who wait for the end has panicked.
+    pub(crate) fn farewell_panicked(&mut self) {
+        self.notes.push("something that was told of the end has panicked".to_owned());
+        if self.outcome == Outcome::Clean {
+            self.outcome = Outcome::Failed;
+        }
+    }
+
     /// Sets the outcome by what the report says.
     pub(crate) fn judge(&mut self, forced: bool) {
         let cut = self.hooks.iter().any(|hook| hook.verdict.was_forced());
@@ -198,6 +210,16 @@ impl StopReport {
         } else {
             Outcome::Clean
         };
+    }
+
+    /// Ends this process by the signal that began the stop, so that its parent sees what it expects (a shell that runs a
+    /// loop ends it only then). Returns if no signal began the stop, or not everything went well: the exit code says more
+    /// then.
+    pub fn raise_signal_again(&self) {
+        if let (Cause::Signal(signal), Outcome::Clean) = (&self.cause, self.outcome) {
+            // Returns only for a signal that does not end a process.
+            let _none = signal_hook::low_level::emulate_default_handler(signal.number());
+        }
     }
 
     /// 0, 1 or 124.
@@ -213,7 +235,7 @@ impl StopReport {
     }
 }
 
-fn short(duration: Duration) -> String {
+pub(crate) fn short(duration: Duration) -> String {
     duration::format(Duration::from_millis(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
 }
 

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use adieu_core::signal::Signal;
 use adieu_core::stop_plan::{Phase, Plan, Policy};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -12,7 +13,8 @@ use crate::error::BuildError;
 use crate::guard::InFlight;
 use crate::hook::Entry;
 use crate::report::{Cause, StopReport};
-use crate::{builtin, grants, signals};
+use crate::signals::Seat;
+use crate::{builtin, grants};
 
 /// Signals, a deadline, guards and a report for those who keep their own `main`.
 ///
@@ -49,7 +51,8 @@ impl Shutdown {
         let name = name.into();
         let runtime = Handle::try_current().map_err(|error| BuildError::Runtime(std::io::Error::other(error)))?;
         let (control, messages) = Control::new();
-        let signals = signals::subscribe(control.sender());
+        let seat = Seat::of_application(control.post(), control.children().clone());
+        let inherited = seat.change(&[Signal::TERM, Signal::INT, Signal::HUP], &[]);
         let finished = CancellationToken::new();
         let entries = vec![main_entry(finished.clone()), builtin::in_flight_entry()];
         let specs = entries.iter().map(|entry| entry.spec.clone()).collect();
@@ -57,11 +60,11 @@ impl Shutdown {
         let plan = Arc::new(plan);
         let mut conductor = Conductor::new(name.clone(), plan, entries, control.clone(), runtime, messages, grace)
             .map_err(BuildError::Thread)?;
-        grants::notes(grace, &signals).into_iter().for_each(|note| conductor.note(note));
+        grants::notes(grace, &inherited).into_iter().for_each(|note| conductor.note(note));
         let (deliver, report) = oneshot::channel();
         let conduct = move || {
             // Signals are counted to the very end of the process.
-            let _signals = signals;
+            let _seat = seat;
             conductor.run(move |end| {
                 // Nobody waits for it if `main` has not come to `finish`: the deadline does the rest.
                 let _delivered = deliver.send(end);

@@ -16,13 +16,16 @@ pub(crate) fn report(app: &str, machine: &StopPlan, record: &mut Record, control
     let mut report = StopReport::empty(app, record.cause.take().unwrap_or(Cause::Asked));
     report.took = now.since(began);
     report.phases = record.phases.iter().map(|of| phase(of, began, now)).collect();
-    for (id, component) in machine.plan().components() {
+    // Dependents first: that is the order among those that were asked at the same moment.
+    let order = machine.plan().levels();
+    for id in order.into_iter().rev().flatten() {
+        let name = machine.plan().name(id);
         if machine.start(id) == Start::Leaked {
-            report.leaked_starts.push(component.name.clone());
+            report.leaked_starts.push(name.to_owned());
         }
         for step in machine.steps(id) {
             report.hooks.push(HookReport {
-                component: component.name.clone(),
+                component: name.to_owned(),
                 phase: step.phase,
                 after: step.begun.map(|begun| begun.since(began)),
                 took: took(step, now),

@@ -1,10 +1,12 @@
 //! Tells the world what happens: tracing, systemd. A thread of its own, as any of these may block.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use adieu_core::stop_plan::{Phase, Verdict, Why};
 
+use crate::notify;
 use crate::report::{Outcome, StopReport};
 
 /// What there is to tell.
@@ -13,10 +15,20 @@ pub(crate) enum News {
     Warning(String),
     Started(String),
     Serving,
-    Stopping { cause: String, grace: Duration },
-    Enter(Phase),
+    Stopping {
+        cause: String,
+        grace: Duration,
+    },
+    /// A phase, and how long everything may take from now on.
+    Enter(Phase, Duration),
+    Dump(String),
     Leave(Phase, Why),
-    Over { component: String, phase: Phase, verdict: Verdict, error: Option<String> },
+    Over {
+        component: String,
+        phase: Phase,
+        verdict: Verdict,
+        error: Option<String>,
+    },
     Closed(Box<StopReport>),
 }
 
@@ -33,7 +45,10 @@ impl Teller {
         let (done, told) = mpsc::channel();
         let app = app.to_owned();
         let tell_all = move || {
-            receiver.into_iter().for_each(|news| tell(&app, &news));
+            for news in receiver {
+                // A subscriber of tracing is other people's code.
+                drop(catch_unwind(AssertUnwindSafe(|| tell(&app, &news))));
+            }
             drop(done);
         };
         std::thread::Builder::new().name("adieu-tell".to_owned()).spawn(tell_all)?;
@@ -41,7 +56,7 @@ impl Teller {
     }
 
     pub(crate) fn tell(&self, news: News) {
-        // Fails only if a tracing subscriber has panicked that thread away.
+        // Fails only if that thread is gone, and then nobody is told any more.
         let _told = self.news.send(news);
     }
 
@@ -65,7 +80,11 @@ fn tell(app: &str, news: &News) {
             notify::stopping(*grace);
             tracing::info!(app, cause, grace = ?grace, "stopping");
         }
-        News::Enter(phase) => tracing::debug!(app, %phase, "phase begins"),
+        News::Enter(phase, left) => {
+            notify::entered(*phase, *left);
+            tracing::debug!(app, %phase, "phase begins");
+        }
+        News::Dump(text) => eprint!("{text}"),
         News::Leave(phase, why) => tracing::info!(app, %phase, why = why.text(), "phase ends"),
         News::Over { component, phase, verdict, error } => {
             let (verdict, error) = (verdict.text(), error.as_deref());
@@ -82,34 +101,4 @@ fn tell(app: &str, news: &News) {
             }
         },
     }
-}
-
-#[cfg(feature = "systemd")]
-mod notify {
-    use std::time::Duration;
-
-    use sd_notify::NotifyState;
-
-    /// Without NOTIFY_SOCKET this does nothing; an unreachable one is nothing that a service could do about.
-    fn send(states: &[NotifyState<'_>]) {
-        let _sent = sd_notify::notify(states);
-    }
-
-    pub(super) fn serving() {
-        send(&[NotifyState::Ready]);
-    }
-
-    /// systemd's own TimeoutStopSec is extended to the deadline, and a second to exit.
-    pub(super) fn stopping(grace: Duration) {
-        let micros = u32::try_from((grace + Duration::from_secs(1)).as_micros()).unwrap_or(u32::MAX);
-        send(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)]);
-    }
-}
-
-#[cfg(not(feature = "systemd"))]
-mod notify {
-    use std::time::Duration;
-
-    pub(super) fn serving() {}
-    pub(super) fn stopping(_grace: Duration) {}
 }

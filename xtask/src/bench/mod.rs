@@ -4,6 +4,7 @@
 //! within one run, and gives medians.
 
 mod doctor;
+mod guards;
 mod inits;
 mod reloads;
 mod samples;
@@ -23,6 +24,7 @@ type Comparison = (&'static str, fn() -> Outcome<String>);
 const ALL: &[Comparison] = &[
     ("inits", inits::compare),
     ("doctor", doctor::compare),
+    ("guards", guards::compare),
     ("switching", switching::compare),
     ("reloads", reloads::compare),
 ];

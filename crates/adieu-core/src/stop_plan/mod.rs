@@ -22,21 +22,25 @@
 //! takes no other hook's turn, and limits do not add up beyond the deadline.
 
 mod budget;
+mod ending;
 mod graph;
 mod machine;
 mod plan;
+mod progress;
 mod requests;
 #[cfg(test)]
 mod tests;
 mod text;
+mod turns;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::budget::{JOIN, Policy, SHARE};
-pub use self::machine::{Start, State, Step, StepState, StopPlan};
+pub use self::machine::StopPlan;
 pub use self::plan::{Component, Hook, Plan, PlanError, WorstCase};
+pub use self::progress::{Start, State, Step, StepState};
 pub use self::requests::{DUPLICATE, Request, Requests, SECOND_DUPLICATE};
 
 /// The phases of a stop, always in this order.

@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use adieu::testing::{self, Fault};
 use adieu::{App, BoxError, Outcome, Phase, StopReport, Verdict};
 
-use crate::scene::{End, Service, play, say, scene};
+use crate::scene::{End, Service, play, play_under, say, scene};
 
 /// For scenes that are only over when their grace is spent.
 const GRACE: Duration = Duration::from_millis(1500);
@@ -255,5 +256,73 @@ fn nothing_slips_in_while_stopping() {
     play(scene!(nothing_slips_in_while_stopping), service, |service| {
         let end = service.ends();
         assert_eq!((end.code(), end.events()), (Some(0), vec!["refused (true, true), in flight 0"]));
+    });
+}
+
+/// What the matrix breaks: the hooks of an application with a neighbour above and one below.
+fn broken(phase: Phase, fault: Fault) -> App {
+    let app = App::new("matrix").grace(GRACE);
+    let below = app.component("below").stop(|_, _| async { say("below stops") });
+    let broken = app
+        .component("broken")
+        .after(&below)
+        .announce(|_, _| async {})
+        .quiesce(|_, _| async {})
+        .drain(|_, _| async {})
+        .cleanup(|_, _| async {})
+        .stop(|_, _| async {});
+    app.component("above").after(&broken).stop(|_, _| async { say("above stops") });
+    app.task("ready", |context| async move {
+        context.serving().await;
+        say("serving");
+    });
+    testing::inject(&app, "broken", phase, fault).expect("it is there");
+    app
+}
+
+const FAULTS: [Fault; 5] = [Fault::Panics, Fault::Errs, Fault::Hangs, Fault::BlocksWorker, Fault::BlocksOutside];
+
+#[test]
+fn every_fault_in_every_hook_is_over_in_time_and_named_with_the_right_code() {
+    fn service() -> StopReport {
+        let chosen = std::env::var("ADIEU_TEST_FAULT").expect("a choice");
+        let (phase, fault) = chosen.split_once(' ').expect("two numbers");
+        let (phase, fault): (usize, usize) = (phase.parse().expect("a number"), fault.parse().expect("a number"));
+        broken(Phase::WORK[phase], FAULTS[fault]).run()
+    }
+    fn case(phase: usize, fault: usize) {
+        let wrap = |program| {
+            let mut command = std::process::Command::new(program);
+            command.env("ADIEU_TEST_FAULT", format!("{phase} {fault}"));
+            // There is one worker for each processor, and one is blocked: on a machine of one there would be none left.
+            command.env("TOKIO_WORKER_THREADS", "3");
+            command
+        };
+        let name = scene!(every_fault_in_every_hook_is_over_in_time_and_named_with_the_right_code);
+        play_under(name, service, wrap, |mut service| {
+            service.hears("serving");
+            let end = stop_in_time(service);
+            let (phase, fault) = (Phase::WORK[phase], FAULTS[fault]);
+            let report = end.report();
+            let (code, expected) = match fault {
+                Fault::Panics => (1, Verdict::Panicked),
+                Fault::Errs => (1, Verdict::Failed),
+                Fault::BlocksWorker => (124, Verdict::Leaked),
+                Fault::Hangs | Fault::BlocksOutside | Fault::Takes(_) => (124, Verdict::Cut),
+            };
+            assert_eq!(end.code(), Some(code), "{fault:?} in {phase}:\n{report}");
+            assert_eq!(verdict(&report, "broken", phase), expected, "{fault:?} in {phase}:\n{report}");
+            let bad = report.hooks.iter().filter(|hook| hook.verdict != Verdict::Done).count();
+            assert_eq!(bad, 1, "{fault:?} in {phase} has hurt others:\n{report}");
+            assert_eq!(end.events(), ["serving", "above stops", "below stops"], "{fault:?} in {phase}");
+        });
+    }
+    if std::env::var_os("ADIEU_TEST_FAULT").is_some() {
+        return case(0, 0);
+    }
+    std::thread::scope(|scope| {
+        for phase in 0..Phase::WORK.len() {
+            scope.spawn(move || (0..FAULTS.len()).for_each(|fault| case(phase, fault)));
+        }
     });
 }

@@ -6,10 +6,26 @@
 mod scene;
 
 #[cfg(unix)]
+mod chores;
+#[cfg(unix)]
+mod examples;
+#[cfg(unix)]
 mod faults;
+#[cfg(unix)]
+mod generated;
 #[cfg(unix)]
 mod order;
 #[cfg(unix)]
 mod own_main;
 #[cfg(unix)]
+mod peers;
+#[cfg(unix)]
+mod reports;
+#[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod subscriptions;
+#[cfg(unix)]
+mod systemd;
+#[cfg(unix)]
+mod triggers;

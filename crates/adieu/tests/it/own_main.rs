@@ -1,5 +1,6 @@
 //! `Shutdown`, for those who keep their own `main`.
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use adieu::{Cause, Shutdown, StopReport};
@@ -85,5 +86,39 @@ fn a_runtime_that_cannot_be_dropped_does_not_keep_the_process() {
         let end = service.ends();
         assert_eq!(end.code(), Some(124));
         assert!(end.stderr.contains("main or a destructor is blocked"), "{}", end.stderr);
+    });
+}
+
+#[test]
+fn an_axum_service_of_ten_lines_answers_what_it_has_begun() {
+    // The program of the README, with a slow answer.
+    fn service() -> StopReport {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let served = runtime.block_on(async {
+            let shutdown = Shutdown::install("shop", Duration::from_secs(30)).map_err(std::io::Error::other)?;
+            let slow = || async {
+                say("asked");
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                "hello"
+            };
+            let app = axum::Router::new().route("/", axum::routing::get(slow));
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+            say(&format!("at {}", listener.local_addr()?));
+            axum::serve(listener, app).with_graceful_shutdown(shutdown.requested()).await?;
+            Ok::<_, std::io::Error>(shutdown.finish().await)
+        });
+        served.expect("it serves")
+    }
+    play(scene!(an_axum_service_of_ten_lines_answers_what_it_has_begun), service, |mut service| {
+        let address = service.hears_some(|line| line.strip_prefix("at ").map(str::to_owned));
+        let mut client = std::net::TcpStream::connect(&address).expect("it listens");
+        write!(client, "GET / HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n").expect("sent");
+        service.hears("asked");
+        service.signal("TERM");
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).expect("a whole answer");
+        assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.ends_with("hello"), "{answer}");
+        let end = service.ends();
+        assert_eq!((end.code(), end.report().cause), (Some(0), Cause::Signal(adieu::Signal::TERM)));
     });
 }

@@ -54,7 +54,22 @@ pub(crate) fn say(line: &str) {
 pub(crate) struct Service {
     child: Child,
     lines: Receiver<String>,
+    stderr: Receiver<String>,
     said: Vec<String>,
+}
+
+/// Waits until no process has this number any more, or only a zombie that nobody reaps.
+pub(crate) fn wait_until_gone(pid: i32) {
+    let by = Instant::now() + PATIENCE;
+    let pid = rustix::process::Pid::from_raw(pid).expect("a pid");
+    let zombie = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('Z'))
+    };
+    while rustix::process::test_kill_process(pid).is_ok() && !zombie() {
+        assert!(Instant::now() < by, "process {pid} is still there");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// How a service ended.
@@ -96,7 +111,15 @@ impl Service {
                 }
             }
         });
-        Self { child, lines, said: Vec::new() }
+        let (all, stderr) = mpsc::channel();
+        let mut pipe = child.stderr.take().expect("a pipe");
+        std::thread::spawn(move || {
+            let mut text = Vec::new();
+            pipe.read_to_end(&mut text).expect("stderr");
+            // Nobody waits any more for what an orphan has kept open.
+            let _told = all.send(String::from_utf8_lossy(&text).into_owned());
+        });
+        Self { child, lines, stderr, said: Vec::new() }
     }
 
     /// Waits until the service says exactly this.
@@ -118,8 +141,30 @@ impl Service {
         }
     }
 
+    /// Waits until the service says something that `wanted` takes.
+    pub(crate) fn hears_some<T>(&mut self, wanted: impl Fn(&str) -> Option<T>) -> T {
+        let by = Instant::now() + PATIENCE;
+        loop {
+            if let Some(found) = self.said.iter().find_map(|said| wanted(said)) {
+                return found;
+            }
+            match self.lines.recv_timeout(by.saturating_duration_since(Instant::now())) {
+                Ok(said) => self.said.push(said),
+                Err(error) => {
+                    let _killed = self.child.kill();
+                    let stderr = self.stderr();
+                    panic!("not said ({error}), but {:?}; stderr:\n{stderr}", self.said);
+                }
+            }
+        }
+    }
+
     pub(crate) fn close_stdin(&mut self) {
         drop(self.child.stdin.take());
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -128,11 +173,8 @@ impl Service {
     }
 
     fn stderr(&mut self) -> String {
-        let mut text = String::new();
-        if let Some(mut stderr) = self.child.stderr.take() {
-            stderr.read_to_string(&mut text).expect("stderr");
-        }
-        text
+        let text = self.stderr.recv_timeout(Duration::from_secs(5));
+        text.unwrap_or_else(|_| "(somebody keeps standard error open)".to_owned())
     }
 
     /// Waits for its end.
@@ -154,7 +196,9 @@ impl Service {
             std::thread::sleep(Duration::from_millis(2));
         };
         // The pipe is closed: everything that was said comes in.
-        let rest: Vec<String> = self.lines.iter().collect();
+        let by = Instant::now() + Duration::from_secs(5);
+        let next = || self.lines.recv_timeout(by.saturating_duration_since(Instant::now())).ok();
+        let rest: Vec<String> = std::iter::from_fn(next).collect();
         self.said.extend(rest);
         End { status, said: std::mem::take(&mut self.said), stderr: self.stderr() }
     }

@@ -1,0 +1,224 @@
+//! One thread of this process takes signals and tells every application and subscriber in it.
+//!
+//! **Invariant.** From the first application on, a stop signal does something: it is counted by each application that has
+//! not gone, and where nobody wants it, it has its default action, or none if it is ignored. The third ends the process from
+//! here, whatever the rest of the process does: this thread waits for nobody.
+
+use std::io;
+use std::sync::{Mutex, OnceLock};
+
+use adieu_core::signal::Signal;
+use adieu_core::stop_plan::{Request, Requests};
+use signal_hook::consts::{FORBIDDEN, SIGHUP};
+use signal_hook::iterator::{Handle, Signals};
+use tokio::sync::mpsc;
+
+use crate::child::Children;
+use crate::clock;
+use crate::control::{Message, Post};
+use crate::hook::lock;
+
+/// An application that is told, and how many signals it has had.
+struct Application {
+    id: u64,
+    stop: u64,
+    dump: u64,
+    messages: Post,
+    children: Children,
+    requests: Requests,
+}
+
+/// Somebody who gets a copy.
+struct Subscriber {
+    id: u64,
+    signals: u64,
+    copies: mpsc::Sender<Signal>,
+}
+
+struct Hub {
+    next: u64,
+    applications: Vec<Application>,
+    subscribers: Vec<Subscriber>,
+    /// What nobody wants and has no effect. Subscribing hides this, it does not undo it.
+    ignored: u64,
+    /// Whose handlers are installed.
+    installed: u64,
+    handle: Option<Handle>,
+}
+
+static HUB: Mutex<Hub> = Mutex::new(Hub {
+    next: 0,
+    applications: Vec::new(),
+    subscribers: Vec::new(),
+    ignored: 0,
+    installed: 0,
+    handle: None,
+});
+static IGNORED_AT_FIRST: OnceLock<u64> = OnceLock::new();
+
+/// What this process inherited (signal(7): `execve` keeps what is ignored).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Inherited {
+    /// Ignored when we came; handled now all the same.
+    pub(crate) overridden: Vec<Signal>,
+    /// Ignored when we came, and still.
+    pub(crate) kept: Vec<Signal>,
+}
+
+/// A place in the hub; given up when dropped.
+#[derive(Debug)]
+pub(crate) struct Seat(u64);
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut hub = lock(&HUB);
+        hub.applications.retain(|application| application.id != self.0);
+        hub.subscribers.retain(|subscriber| subscriber.id != self.0);
+    }
+}
+
+impl Seat {
+    /// Tells an application's `messages` of its signals from now on; [`change`](Self::change) says which these are.
+    pub(crate) fn of_application(messages: Post, children: Children) -> Self {
+        let mut hub = lock(&HUB);
+        let id = hub.id();
+        hub.applications.push(Application { id, stop: 0, dump: 0, messages, children, requests: Requests::default() });
+        Self(id)
+    }
+
+    /// Which signals stop the application and which ask it what is running, from now on.
+    pub(crate) fn change(&self, stop: &[Signal], dump: &[Signal]) -> io::Result<Inherited> {
+        let mut hub = lock(&HUB);
+        let ignored = ignored_at_first();
+        // Under nohup a hang-up is meant not to end anything.
+        let (kept, wanted): (Vec<Signal>, Vec<Signal>) =
+            stop.iter().partition(|signal| signal.number() == SIGHUP && ignored & bit(**signal) != 0);
+        hub.install(&wanted)?;
+        hub.install(dump)?;
+        for application in hub.applications.iter_mut().filter(|application| application.id == self.0) {
+            (application.stop, application.dump) = (mask(&wanted), mask(dump));
+        }
+        let overridden = wanted.iter().copied().filter(|signal| ignored & bit(*signal) != 0).collect();
+        Ok(Inherited { overridden, kept })
+    }
+}
+
+/// Gives a copy of each of these `signals` to `copies`, unless that is full.
+pub(super) fn subscribe(signals: &[Signal], copies: mpsc::Sender<Signal>) -> io::Result<Seat> {
+    let mut hub = lock(&HUB);
+    hub.install(signals)?;
+    let id = hub.id();
+    hub.subscribers.push(Subscriber { id, signals: mask(signals), copies });
+    Ok(Seat(id))
+}
+
+/// Takes these signals from all subscribers; they have no effect from now on.
+pub(super) fn ignore(signals: &[Signal]) -> io::Result<()> {
+    let mut hub = lock(&HUB);
+    hub.install(signals)?;
+    hub.ignored |= mask(signals);
+    hub.take_away(signals);
+    Ok(())
+}
+
+/// Takes these signals from all subscribers.
+pub(super) fn reset(signals: &[Signal]) {
+    lock(&HUB).take_away(signals);
+}
+
+pub(super) fn is_ignored(signal: Signal) -> bool {
+    let hub = lock(&HUB);
+    let wanted = hub.subscribers.iter().any(|of| of.signals & bit(signal) != 0);
+    let stops = hub.applications.iter().any(|of| (of.stop | of.dump) & bit(signal) != 0);
+    !wanted && !stops && (hub.ignored | ignored_at_first()) & bit(signal) != 0
+}
+
+impl Hub {
+    fn id(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn take_away(&mut self, signals: &[Signal]) {
+        self.subscribers.iter_mut().for_each(|subscriber| subscriber.signals &= !mask(signals));
+    }
+
+    /// Installs the handlers that are not there yet. They stay: a signal that nobody wants gets its default action by hand.
+    fn install(&mut self, signals: &[Signal]) -> io::Result<()> {
+        let impossible = |signal: &&Signal| FORBIDDEN.contains(&signal.number());
+        if let Some(signal) = signals.iter().find(impossible) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{signal} cannot be handled")));
+        }
+        let ignored = ignored_at_first();
+        for signal in signals.iter().filter(|signal| self.installed & bit(**signal) == 0).copied().collect::<Vec<_>>() {
+            match &self.handle {
+                Some(handle) => handle.add_signal(signal.number())?,
+                None => self.handle = Some(listen(signal)?),
+            }
+            self.installed |= bit(signal);
+            self.ignored |= ignored & bit(signal);
+        }
+        Ok(())
+    }
+}
+
+/// Starts the thread.
+fn listen(first: Signal) -> io::Result<Handle> {
+    let mut signals = Signals::new([first.number()])?;
+    let handle = signals.handle();
+    let take = move || {
+        for number in signals.forever() {
+            taken(number);
+        }
+    };
+    std::thread::Builder::new().name("adieu-signals".to_owned()).spawn(take)?;
+    Ok(handle)
+}
+
+fn taken(number: i32) {
+    let now = clock::now();
+    let Some(signal) = Signal::from_number(number) else { return };
+    let mut hub = lock(&HUB);
+    let mut wanted = hub.ignored & bit(signal) != 0;
+    for application in hub.applications.iter().filter(|of| of.dump & bit(signal) != 0) {
+        application.messages.send(Message::Dump);
+        wanted = true;
+    }
+    for application in hub.applications.iter_mut().filter(|of| of.stop & bit(signal) != 0) {
+        if application.requests.count(now) == Request::Third {
+            drop(application.children.kill());
+            signal_hook::low_level::exit(128 + number);
+        }
+        application.messages.send(Message::Signal(now, number));
+        wanted = true;
+    }
+    for subscriber in hub.subscribers.iter().filter(|of| of.signals & bit(signal) != 0) {
+        // A full subscriber misses it, as the kernel's own one-bit queue would.
+        let _delivered = subscriber.copies.try_send(signal);
+        wanted = true;
+    }
+    drop(hub);
+    if !wanted {
+        // Returns only for a signal that does not end a process.
+        let _none = signal_hook::low_level::emulate_default_handler(number);
+    }
+}
+
+/// Bit n-1 stands for signal n.
+fn bit(signal: Signal) -> u64 {
+    1u64.checked_shl(signal.number().unsigned_abs().saturating_sub(1)).unwrap_or(0)
+}
+
+fn mask(signals: &[Signal]) -> u64 {
+    signals.iter().fold(0, |mask, signal| mask | bit(*signal))
+}
+
+/// What was ignored before the first handler was installed. Elsewhere than on Linux nothing tells without `unsafe`; an
+/// inherited "ignore" is overridden unseen there.
+fn ignored_at_first() -> u64 {
+    #[cfg(target_os = "linux")]
+    let ask = adieu_linux::signals::ignored_mask;
+    #[cfg(not(target_os = "linux"))]
+    let ask = || 0;
+    *IGNORED_AT_FIRST.get_or_init(ask)
+}

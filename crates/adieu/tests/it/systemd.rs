@@ -1,0 +1,125 @@
+//! What a supervisor is told, over a real notify socket.
+
+use std::process::Command;
+use std::time::Duration;
+
+use adieu::testing::{Fault, NotifySocket};
+use adieu::{App, StopReport};
+
+use crate::scene::{PATIENCE, Service, play_under, say, scene};
+
+/// Plays a service of type notify.
+fn play(name: &str, service: fn() -> StopReport, more: &[(&str, &str)], happens: impl FnOnce(Service, &NotifySocket)) {
+    let socket = NotifySocket::bind().expect("a socket");
+    let wrap = |program| {
+        let mut command = Command::new(program);
+        command.env("NOTIFY_SOCKET", socket.path()).envs(more.iter().copied());
+        command
+    };
+    play_under(name, service, wrap, |service| happens(service, &socket));
+}
+
+/// The value of `key` in a message.
+fn value<'a>(message: &'a [String], key: &str) -> Option<&'a str> {
+    message.iter().find_map(|line| line.strip_prefix(key))
+}
+
+fn extension(message: &[String]) -> Option<Duration> {
+    value(message, "EXTEND_TIMEOUT_USEC=").map(|text| Duration::from_micros(text.parse().expect("a number")))
+}
+
+#[test]
+fn it_is_ready_when_all_has_started_and_asks_for_time_while_it_stops() {
+    fn service() -> StopReport {
+        let app = App::new("unit").grace(Duration::from_secs(20));
+        app.component("slow")
+            .start(|_| async {
+                say("starting");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                say("started");
+                Ok::<_, std::io::Error>(())
+            })
+            .drain(|_, _| async { tokio::time::sleep(Duration::from_millis(100)).await });
+        app.run()
+    }
+    let name = scene!(it_is_ready_when_all_has_started_and_asks_for_time_while_it_stops);
+    play(name, service, &[], |mut service, systemd| {
+        assert_eq!(systemd.next(PATIENCE).expect("a message"), ["READY=1"]);
+        service.hears("started");
+        service.signal("TERM");
+        let stopping = systemd.next(PATIENCE).expect("a message");
+        assert_eq!(value(&stopping, "STOPPING="), Some("1"), "{stopping:?}");
+        let asked = extension(&stopping).expect("more time");
+        assert_eq!(asked, Duration::from_secs(21), "the grace period and a second to exit");
+        let mut last = asked;
+        for phase in ["announce", "quiesce", "drain", "cleanup", "close"] {
+            let message = systemd.next(PATIENCE).expect("a message");
+            assert_eq!(value(&message, "STATUS="), Some(phase));
+            let left = extension(&message).expect("more time");
+            assert!(left <= last && left > Duration::from_secs(10), "{left:?} after {last:?}");
+            last = left;
+        }
+        assert_eq!(service.ends().code(), Some(0));
+    });
+}
+
+#[test]
+fn a_forced_stop_asks_for_less_time() {
+    fn service() -> StopReport {
+        let app = App::new("unit").grace(Duration::from_secs(60));
+        app.component("hangs").drain(|_, context| async move {
+            context.force();
+            Fault::Hangs.happen().await
+        });
+        app.control().close();
+        app.run()
+    }
+    play(scene!(a_forced_stop_asks_for_less_time), service, &[], |service, systemd| {
+        let forced = loop {
+            let message = systemd.next(PATIENCE).expect("a message");
+            if value(&message, "STATUS=") == Some("force") {
+                break message;
+            }
+        };
+        assert!(extension(&forced).expect("a time") < Duration::from_secs(3), "{forced:?}");
+        assert_eq!(service.ends().code(), Some(124));
+    });
+}
+
+#[test]
+fn the_watchdog_is_fed_while_the_runtime_is_alive_and_not_when_it_is_blocked() {
+    fn service() -> StopReport {
+        let app = App::new("unit").grace(Duration::from_millis(1500));
+        app.task("ready", |context| async move {
+            context.serving().await;
+            say("serving");
+        });
+        app.on_signal(adieu::Signal::USR2, |_| async {
+            let workers = std::thread::available_parallelism().map_or(1, usize::from);
+            for _ in 0..workers * 2 {
+                tokio::spawn(Fault::BlocksWorker.happen());
+            }
+            say("blocked");
+        })
+        .expect("subscribed");
+        app.run()
+    }
+    let name = scene!(the_watchdog_is_fed_while_the_runtime_is_alive_and_not_when_it_is_blocked);
+    play(name, service, &[("WATCHDOG_USEC", "200000")], |mut service, systemd| {
+        service.hears("serving");
+        let mut fed = 0;
+        while fed < 5 {
+            let message = systemd.next(PATIENCE).expect("a message");
+            fed += usize::from(message == ["WATCHDOG=1"]);
+        }
+        service.signal("USR2");
+        service.hears("blocked");
+        // What was sent before the last worker was blocked may still come; then there is silence.
+        let silence = Duration::from_secs(2);
+        let most = 20;
+        let after = (0..most).take_while(|_| systemd.next(silence).is_ok()).count();
+        assert!(after < most, "it is fed by a runtime that is blocked");
+        service.signal("TERM");
+        assert_eq!(service.ends().code(), Some(124));
+    });
+}
