@@ -162,8 +162,6 @@ fn signals(facts: &Facts) -> String {
         }];
         words.extend((blocked & bit(signal) != 0).then(|| "blocked".to_owned()));
         words.extend((facts.read_from_descriptor & bit(signal) != 0).then(|| "read from a descriptor".to_owned()));
-        let awaits = facts.threads.iter().any(|thread| thread.awaits & bit(signal) != 0);
-        words.extend(awaits.then(|| "waited for".to_owned()));
         words.extend((facts.waiting() & bit(signal) != 0).then(|| "one is waiting".to_owned()));
         words.extend(
             what.filter(|_| disposition(facts, signal) == Disposition::Caught).map(|(_, words)| words.to_owned()),
@@ -195,7 +193,7 @@ fn table(arguments: &DoctorArgs) -> i32 {
     let user = adieu_linux::process::own_user();
     let question = Question { signal: arguments.signal, asked: None };
     let mut rows = Vec::new();
-    let mut text = format!("{:>8}  {:<20} {:<9} {}\n", "PID", question.signal.name(), "WHAT", "COMMAND");
+    let mut text = format!("{:>8}  {:<18} {:<9} {}\n", "PID", question.signal.name(), "WHAT", "COMMAND");
     for facts in select::everybody((user != 0).then_some(user)) {
         let findings = judge(&facts, &question);
         let Some(first) = findings.first() else { continue };
@@ -207,7 +205,7 @@ fn table(arguments: &DoctorArgs) -> i32 {
         } else {
             let _ = writeln!(
                 text,
-                "{:>8}  {:<20} {:<9} {}",
+                "{:>8}  {:<18} {:<9} {}",
                 facts.pid,
                 first.cause.id(),
                 facts.runtime_id(),

@@ -39,11 +39,13 @@ pub(crate) struct Entry {
     pub(crate) spec: Spec,
     pub(crate) start: Option<StartFn>,
     pub(crate) hooks: Vec<(Phase, HookFn)>,
+    /// Phases of hooks that it does not have when it is to stop last: until then it goes on.
+    pub(crate) unless_last: Vec<Phase>,
 }
 
 impl Entry {
     pub(crate) fn new(name: String) -> Self {
-        Self { spec: Spec::new(name), start: None, hooks: Vec::new() }
+        Self { spec: Spec::new(name), start: None, hooks: Vec::new(), unless_last: Vec::new() }
     }
 
     /// Adds a hook; a second one of the same phase is left for the plan to refuse.
@@ -54,9 +56,18 @@ impl Entry {
 
     /// As [`Entry::hook`], in place of one that was put there by default.
     pub(crate) fn replace_hook(&mut self, phase: Phase, hook: HookFn) {
+        self.remove_hook(phase);
+        self.hook(phase, hook);
+    }
+
+    fn remove_hook(&mut self, phase: Phase) {
         self.hooks.retain(|(of, _)| *of != phase);
         self.spec.hooks.retain(|of| of.phase != phase);
-        self.hook(phase, hook);
+    }
+
+    pub(crate) fn make_last(&mut self) {
+        self.spec.last = true;
+        std::mem::take(&mut self.unless_last).into_iter().for_each(|phase| self.remove_hook(phase));
     }
 }
 

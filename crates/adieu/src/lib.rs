@@ -75,6 +75,8 @@ mod hook;
 mod last_resort;
 mod place;
 mod report;
+#[cfg(all(feature = "http", unix))]
+pub mod serve;
 mod shutdown;
 mod signals;
 mod summary;

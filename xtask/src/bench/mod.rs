@@ -3,7 +3,6 @@
 //! A number from one machine says little; a ratio says more. So every comparison runs all competitors in turns,
 //! within one run, and gives medians.
 
-mod doctor;
 mod inits;
 mod reloads;
 mod samples;
@@ -20,12 +19,8 @@ pub(crate) use inits::child;
 /// A comparison: its name on the command line and in the document, and what makes its table.
 type Comparison = (&'static str, fn() -> Outcome<String>);
 
-const ALL: &[Comparison] = &[
-    ("inits", inits::compare),
-    ("doctor", doctor::compare),
-    ("switching", switching::compare),
-    ("reloads", reloads::compare),
-];
+const ALL: &[Comparison] =
+    &[("inits", inits::compare), ("switching", switching::compare), ("reloads", reloads::compare)];
 
 /// Runs the named comparisons, all of them if none is named.
 pub(crate) fn bench(names: &[&str]) -> Outcome {

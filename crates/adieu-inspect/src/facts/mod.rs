@@ -102,8 +102,6 @@ pub struct Thread {
     pub stack: Vec<String>,
     /// The signal handler that it is in.
     pub handler: Option<Handler>,
-    /// The signals that it waits for (`sigwait(3)`); 0 where that cannot be read.
-    pub awaits: u64,
     /// Whether it has run at all between two looks.
     pub moved: bool,
     /// Whether it has computed all of that time and waited for nothing.
@@ -232,12 +230,6 @@ impl Facts {
     #[must_use]
     pub fn waiting(&self) -> u64 {
         self.threads.iter().fold(self.pending, |mask, thread| mask | thread.pending)
-    }
-
-    /// Signals that it fetches instead of handling them: from a signalfd, or by waiting for them.
-    #[must_use]
-    pub fn fetched(&self) -> u64 {
-        self.threads.iter().fold(self.read_from_descriptor, |mask, thread| mask | thread.awaits)
     }
 
     /// Whether it is the init of a pid namespace below ours, or of ours.

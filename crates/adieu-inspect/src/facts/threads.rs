@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use adieu_core::signal::Signal;
-use adieu_linux::memory;
 use adieu_linux::proc::{self, Unread, frame, stat, status, syscall, words};
 
 use super::{Call, Handler, Thread, Unreadable};
@@ -56,10 +55,6 @@ fn details(pid: i32, thread: &mut Thread) -> bool {
     let stack = match syscall::read(pid, thread.id) {
         Ok(syscall::Call::Waiting { number, arguments: [first, ..], stack }) => {
             thread.call = Some(Call { name: syscall::name(number), number, first });
-            if syscall::name(number) == Some("rt_sigtimedwait") {
-                let set = memory::read(pid, first, size_of::<u64>()).ok();
-                thread.awaits = set.and_then(|set| set.try_into().ok()).map_or(0, u64::from_ne_bytes);
-            }
             stack
         }
         Ok(syscall::Call::Outside { stack }) => stack,
@@ -106,9 +101,7 @@ impl Work {
     /// how much it got of the processor, which depends on who else wants it.
     fn computes_since(&self, before: &Self) -> bool {
         let always_runs = self.state == 'R' && before.state == 'R' && self.waits == before.waits;
-        let (user, system) = (self.user.saturating_sub(before.user), self.system.saturating_sub(before.system));
-        // A tick that finds the processor at an interrupt counts as the system's.
-        always_runs && user > 0 && user >= 4 * system
+        always_runs && self.user > before.user && self.system == before.system
     }
 }
 

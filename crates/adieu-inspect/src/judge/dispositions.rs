@@ -80,13 +80,11 @@ fn origin(facts: &Facts, signal: Signal) -> (String, String) {
 
 pub(super) fn blocked(facts: &Facts, question: &Question) -> Option<Finding> {
     let (signal, bit) = (question.signal, bit(question.signal));
-    let reads = facts.fetched() & bit != 0;
+    let reads = facts.read_from_descriptor & bit != 0;
     let in_handler =
         facts.threads.iter().any(|thread| thread.handler.is_some_and(|handler| handler.may_be_for(signal)));
     let blocked = facts.blocked_everywhere() & bit != 0 && signal.is_catchable();
-    // Sent and not waiting: a thread has fetched it (sigwait(3)), whatever it made of it.
-    let fetched = question.asked.is_some() && facts.waiting() & bit == 0;
-    if !blocked || reads || in_handler || fetched || disposition(facts, signal) == Disposition::Ignored {
+    if !blocked || reads || in_handler || disposition(facts, signal) == Disposition::Ignored {
         return None;
     }
     let threads = match facts.threads.len() {
@@ -153,9 +151,7 @@ pub(super) fn what_it_does(facts: &Facts, question: &Question) -> Option<Finding
             (cause, how(&format!("it handles {signal}")))
         }
         Disposition::Default if handles(facts, signal) => {
-            let by_descriptor = facts.read_from_descriptor & bit(signal) != 0;
-            let how = if by_descriptor { "reads it from a descriptor (signalfd)" } else { "waits for it (sigwait)" };
-            (Cause::Handled, format!("it has no handler for {signal} and {how}"))
+            (Cause::Handled, format!("it reads {signal} from a descriptor (signalfd)"))
         }
         Disposition::Default if ends_by_default(signal) => {
             let cut = facts.connections.iter().filter(|connection| connection.inbound).count();

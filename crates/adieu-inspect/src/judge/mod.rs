@@ -244,9 +244,9 @@ pub fn disposition(facts: &Facts, signal: Signal) -> Disposition {
     }
 }
 
-/// Whether it can handle the signal in its own way: by a handler, or by fetching it.
+/// Whether it can handle the signal in its own way: by a handler, or by reading it from a descriptor.
 fn handles(facts: &Facts, signal: Signal) -> bool {
-    disposition(facts, signal) == Disposition::Caught || facts.fetched() & bit(signal) != 0
+    disposition(facts, signal) == Disposition::Caught || facts.read_from_descriptor & bit(signal) != 0
 }
 
 /// Whether the signal ends what does not handle it.

@@ -48,15 +48,6 @@ fn one_thread_that_lets_it_through_is_enough() {
 }
 
 #[test]
-fn a_signal_that_was_sent_and_does_not_wait_was_fetched() {
-    let asked = Question { asked: Some(std::time::Duration::from_secs(1)), ..TERM };
-    let mut facts = Facts { caught: 0, ..blocks(healthy()) };
-    assert_eq!(first(&facts, &asked).0, Cause::NoEffect);
-    facts.pending = bit(Signal::TERM);
-    assert_eq!(first(&facts, &asked).0, Cause::Blocked);
-}
-
-#[test]
 fn a_mask_that_the_handler_itself_brings_is_not_the_cause() {
     let mut facts = blocks(healthy());
     facts.threads[0].handler = Some(Handler { signal: None, blocks: bit(Signal::TERM), sender: None });

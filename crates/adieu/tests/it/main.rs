@@ -11,5 +11,7 @@ mod faults;
 mod order;
 #[cfg(unix)]
 mod own_main;
+#[cfg(all(unix, feature = "http"))]
+mod serve;
 #[cfg(unix)]
 mod signals;

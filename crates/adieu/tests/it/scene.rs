@@ -118,6 +118,25 @@ impl Service {
         }
     }
 
+    /// Waits until the service says something that begins so, and returns the rest.
+    #[cfg(feature = "http")]
+    pub(crate) fn hears_of(&mut self, start: &str) -> String {
+        let by = Instant::now() + PATIENCE;
+        loop {
+            if let Some(rest) = self.said.iter().find_map(|said| said.strip_prefix(start)) {
+                return rest.to_owned();
+            }
+            match self.lines.recv_timeout(by.saturating_duration_since(Instant::now())) {
+                Ok(said) => self.said.push(said),
+                Err(error) => {
+                    let _killed = self.child.kill();
+                    let stderr = self.stderr();
+                    panic!("{start:?} was not said ({error}), but {:?}; stderr:\n{stderr}", self.said);
+                }
+            }
+        }
+    }
+
     pub(crate) fn close_stdin(&mut self) {
         drop(self.child.stdin.take());
     }
