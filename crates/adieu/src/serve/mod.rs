@@ -24,11 +24,13 @@ mod server;
 mod settings;
 mod socket;
 mod stream;
+mod tcp;
 
 pub use self::connections::{ConnectionCounts, ConnectionState, OpenConnection};
 pub use self::draining::{CloseHook, Draining, UntilDraining};
 pub use self::listen::Listen;
 pub use self::server::{ServeError, Server};
 pub use self::settings::Serve;
+pub use self::tcp::{Request, TcpConnection};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;

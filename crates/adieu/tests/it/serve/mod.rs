@@ -5,6 +5,7 @@ mod http1;
 mod http2;
 mod peers;
 mod streams;
+mod tcp;
 
 use std::time::Duration;
 
