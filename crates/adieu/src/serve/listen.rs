@@ -28,6 +28,12 @@ impl From<SocketAddr> for Listen {
     }
 }
 
+impl From<([u8; 4], u16)> for Listen {
+    fn from(address: ([u8; 4], u16)) -> Self {
+        Self::Address(address.into())
+    }
+}
+
 impl From<std::net::TcpListener> for Listen {
     fn from(listener: std::net::TcpListener) -> Self {
         Self::Tcp(listener)

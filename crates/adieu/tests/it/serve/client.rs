@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use crate::scene::PATIENCE;
 
 /// A connection.
-pub(super) struct Client {
-    pub(super) stream: BufReader<TcpStream>,
+pub(super) struct Client<S = TcpStream> {
+    pub(super) stream: BufReader<S>,
 }
 
 /// An answer.
@@ -25,7 +25,9 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).expect("a limit");
         Self { stream: BufReader::new(stream) }
     }
+}
 
+impl<S: Read + Write> Client<S> {
     pub(super) fn send(&mut self, text: &str) {
         self.stream.get_mut().write_all(text.as_bytes()).expect("sends");
     }

@@ -1,11 +1,14 @@
 //! Servers that are stopped by a real SIGTERM while real clients use them.
 
 mod client;
+mod examples;
 mod http1;
 mod http2;
 mod peers;
 mod streams;
 mod tcp;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::time::Duration;
 
