@@ -153,6 +153,7 @@ where
     let connection = Arc::clone(front.connection());
     connection.go(Stage::Requests);
     front.ends_itself();
+    connection.early.store(true, Ordering::SeqCst);
     // Those that come in the announce phase are served until the quiesce: sent away at once, their clients would come
     // again and again while whoever sends them here has not noticed.
     let away = if connection.level() < Level::Announced { Level::Announced } else { Level::Draining };

@@ -122,6 +122,8 @@ pub(super) struct Connection {
     /// Something was answered in the drain, and the other side may still send: its last bytes are to be read before the
     /// close, as a reset could destroy that answer.
     pub(super) owed: AtomicBool,
+    /// Its protocol says itself that it ends, as soon as the stop begins (HTTP/2).
+    pub(super) early: AtomicBool,
     /// Reads and writes that moved something.
     pub(super) moved: AtomicUsize,
     since: Timestamp,
@@ -147,6 +149,7 @@ impl Connections {
             partial: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             owed: AtomicBool::new(false),
+            early: AtomicBool::new(false),
             moved: AtomicUsize::new(0),
             since: clock::now(),
             peer,
@@ -205,11 +208,15 @@ impl Connections {
         }
     }
 
-    /// Lets every connection look at how far the stop is. A task that has not made its first step looks then: it says
+    /// Lets the connections look at how far the stop is: all of them once that ends idle ones, before that those that have
+    /// something to say. A task that has not made its first step looks then: it says
     /// who it is under the same lock before.
     pub(super) fn raise(&self, to: Level) {
         self.told.raise(to);
-        let wakers: Vec<Waker> = lock(&self.open).values().filter_map(|open| open.waker.clone()).collect();
+        let concerned = |open: &&Open| to >= Level::Closing || open.connection.early.load(Ordering::SeqCst);
+        let open = lock(&self.open);
+        let wakers: Vec<Waker> = open.values().filter(concerned).filter_map(|open| open.waker.clone()).collect();
+        drop(open);
         wakers.into_iter().for_each(Waker::wake);
     }
 
