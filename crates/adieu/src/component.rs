@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::caught::BoxFuture;
 use crate::context::{StartContext, StopContext};
 use crate::error::{BuildError, NotRunning};
-use crate::hook::{BoxError, HookFn, HookResult, Slot};
+use crate::hook::{BoxError, Entry, HookFn, HookResult, Slot};
 
 /// A component that is being described; see [`App::component`].
 ///
@@ -204,9 +204,9 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
     }
 
     /// It starts before every other component and stops after all of them: the admin endpoint, which is asked whether the
-    /// application is ready until the very end.
+    /// application is ready until the very end. A server ([`App::serve`]) then accepts and answers until its close.
     pub fn last(self) -> Self {
-        self.app.entry(self.id, |entry| entry.spec.last = true);
+        self.app.entry(self.id, Entry::make_last);
         self
     }
 }

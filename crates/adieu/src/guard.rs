@@ -107,7 +107,11 @@ impl InFlight {
     #[track_caller]
     #[must_use]
     pub fn place(&self, name: &'static str) -> Place {
-        let place = Place::new(name, Location::caller(), Shards::leak(), self.shared.gate);
+        self.place_at(name, Location::caller())
+    }
+
+    pub(crate) fn place_at(&self, name: &'static str, at: &'static Location<'static>) -> Place {
+        let place = Place::new(name, at, Shards::leak(), self.shared.gate);
         lock(&self.shared.places).push(place);
         place
     }

@@ -41,11 +41,13 @@ pub(crate) struct Entry {
     pub(crate) hooks: Vec<(Phase, HookFn)>,
     /// The close hook only lets go of the value: the component has not said how it stops.
     pub(crate) lets_go: bool,
+    /// Phases of hooks that it does not have when it is to stop last: until then it goes on.
+    pub(crate) unless_last: Vec<Phase>,
 }
 
 impl Entry {
     pub(crate) fn new(name: String) -> Self {
-        Self { spec: Spec::new(name), start: None, hooks: Vec::new(), lets_go: false }
+        Self { spec: Spec::new(name), start: None, hooks: Vec::new(), lets_go: false, unless_last: Vec::new() }
     }
 
     /// Adds a hook; a second one of the same phase is left for the plan to refuse.
@@ -68,6 +70,13 @@ impl Entry {
         self.hooks.retain(|(of, _)| *of != phase);
         self.spec.hooks.retain(|of| of.phase != phase);
         self.hooks.len() < before
+    }
+
+    pub(crate) fn make_last(&mut self) {
+        self.spec.last = true;
+        for phase in std::mem::take(&mut self.unless_last) {
+            self.remove_hook(phase);
+        }
     }
 }
 

@@ -80,6 +80,8 @@ mod parent;
 mod place;
 mod registry;
 mod report;
+#[cfg(all(feature = "http", unix))]
+pub mod serve;
 mod shutdown;
 pub mod signals;
 mod summary;

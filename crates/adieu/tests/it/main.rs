@@ -21,6 +21,8 @@ mod own_main;
 mod peers;
 #[cfg(unix)]
 mod reports;
+#[cfg(all(unix, feature = "http"))]
+mod serve;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]

@@ -159,6 +159,12 @@ impl Service {
         }
     }
 
+    /// Waits until the service says something that begins so, and returns the rest.
+    #[cfg(feature = "http")]
+    pub(crate) fn hears_of(&mut self, start: &str) -> String {
+        self.hears_some(|said| said.strip_prefix(start).map(str::to_owned))
+    }
+
     pub(crate) fn close_stdin(&mut self) {
         drop(self.child.stdin.take());
     }

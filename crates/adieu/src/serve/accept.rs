@@ -1,0 +1,47 @@
+//! The accept loop.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::listen::Listener;
+use super::socket::Socket;
+
+/// How long accepting pauses when the process has no descriptor left.
+const EXHAUSTED: Duration = Duration::from_millis(10);
+
+/// What ends the loop: a word, which is answered when the listener is closed.
+pub(super) type End = oneshot::Sender<oneshot::Sender<()>>;
+
+/// Accepts until it is told to end; then takes what has come, and closes.
+pub(super) async fn accept(
+    listener: Listener,
+    end: oneshot::Receiver<oneshot::Sender<()>>,
+    begin: impl Fn(Socket, Option<SocketAddr>),
+) {
+    let mut end = std::pin::pin!(end);
+    let said = loop {
+        tokio::select! {
+            // First, so that a flood of connections does not starve the stop.
+            biased;
+            said = end.as_mut() => break said,
+            accepted = listener.accept() => match accepted {
+                Ok((socket, peer)) => begin(socket, peer),
+                Err(error) if is_about_one(&error) => {}
+                Err(_) => tokio::time::sleep(EXHAUSTED).await,
+            },
+        }
+    };
+    listener.empty_and_close().into_iter().for_each(|(socket, peer)| begin(socket, peer));
+    if let Ok(said) = said {
+        // Nobody waits for it any more when the hook has been cut.
+        let _said = said.send(());
+    }
+}
+
+/// Errors of `accept(2)` that belong to the connection and not to the listener.
+fn is_about_one(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted)
+}

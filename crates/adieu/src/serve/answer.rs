@@ -1,0 +1,99 @@
+//! A service's answers: counted, and marked as the last of their connection while a stop goes on.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use pin_project_lite::pin_project;
+use tower_service::Service;
+
+use super::connections::{Busy, Connection};
+use super::draining::{Draining, Level, UntilDraining};
+
+/// Asks `service`. What its answer says is decided before the headers leave: while a stop goes on, that no other request
+/// may follow on this connection.
+pub(super) async fn answer<S, B>(
+    mut service: S,
+    mut request: Request<Incoming>,
+    connection: Arc<Connection>,
+) -> Result<Response<Answer<B>>, S::Error>
+where
+    S: Service<Request<Incoming>, Response = Response<B>>,
+    B: Body,
+{
+    let busy = connection.busy();
+    let version = request.version();
+    let has_body = !request.body().is_end_stream();
+    let draining = Draining::new(Arc::clone(&connection));
+    request.extensions_mut().insert(draining.clone());
+    std::future::poll_fn(|context| service.poll_ready(context)).await?;
+    let mut response = service.call(request).await?;
+    if connection.level() >= Level::Announced {
+        connection.owed.store(has_body || version == Version::HTTP_2, Ordering::Relaxed);
+        if version < Version::HTTP_2 && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+    }
+    let events = response.headers().get(CONTENT_TYPE).is_some_and(is_event_stream);
+    Ok(response.map(|body| match events {
+        true => Answer { body: Kind::Endless { body: draining.until(body) }, _busy: busy },
+        false => Answer { body: Kind::Plain { body }, _busy: busy },
+    }))
+}
+
+fn is_event_stream(value: &HeaderValue) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    value.as_bytes().get(..EVENTS.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+}
+
+pin_project! {
+    /// An answer's body; the request is being answered as long as it exists.
+    pub(super) struct Answer<B> {
+        #[pin]
+        body: Kind<B>,
+        _busy: Busy,
+    }
+}
+
+pin_project! {
+    #[project = KindPinned]
+    enum Kind<B> {
+        Plain { #[pin] body: B },
+        // Server-sent events have no end of their own.
+        Endless { #[pin] body: UntilDraining<B> },
+    }
+}
+
+impl<B: Body> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        match self.project().body.project() {
+            KindPinned::Plain { body } => body.poll_frame(context),
+            KindPinned::Endless { body } => body.poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.body {
+            Kind::Plain { body } => body.is_end_stream(),
+            Kind::Endless { body } => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Kind::Plain { body } => body.size_hint(),
+            Kind::Endless { body } => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! One HTTP connection, from its first byte to its end.
+//!
+//! | state | quiesce | after the linger | after the handshakes' budget |
+//! |---|---|---|---|
+//! | new, nothing came | – | closed, if nothing has come and it has had a moment | closed |
+//! | handshake | – | – | closed |
+//! | HTTP/1, active | its answer says `Connection: close` | – | – |
+//! | HTTP/1, idle | – | closed, if nothing has come meanwhile | closed, if no request has come of what came |
+//! | HTTP/2 | GOAWAY: first "no more", then with the last stream | – | closed, if nothing is answered and nothing moves |
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tower_service::Service;
+
+use super::answer::answer;
+use super::connections::{Connection, ConnectionState, Stage};
+use super::draining::Level;
+use super::front::{Front, Transport};
+use super::settings::Serve;
+use super::stream::Stream;
+use crate::hook::BoxError;
+
+/// How an HTTP/2 client begins (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// How long a connection has for its first byte even if it is accepted at the very stop: the accept queue holds some whose
+/// request is a moment behind.
+const FIRST_BYTE: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// Which protocol the first bytes belong to; `None` while they could still be the beginning of either.
+fn protocol(first: &[u8]) -> Option<Protocol> {
+    let common = first.len().min(PREFACE.len());
+    match first[..common] == PREFACE[..common] {
+        false => Some(Protocol::Http1),
+        true if common == PREFACE.len() => Some(Protocol::Http2),
+        true => None,
+    }
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve<S, B>(connection: Arc<Connection>, service: S, settings: Arc<Serve>)
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    connection.introduce().await;
+    let stream = Stream::new(Arc::clone(&connection), Bytes::new());
+    let opened = tokio::select! {
+        biased;
+        opened = open(stream, &settings) => opened,
+        () = unwanted(&connection) => None,
+    };
+    match opened {
+        None => {}
+        Some((front, Protocol::Http1)) => http1(front, service, &settings).await,
+        Some((front, Protocol::Http2)) => http2(front, service, &settings).await,
+    }
+}
+
+/// Reads until the protocol is known; `None` when that never happens.
+async fn open(stream: Stream, settings: &Serve) -> Option<(Front, Protocol)> {
+    let connection = Arc::clone(stream.connection());
+    let transport = transport(stream, settings).await?;
+    let mut front = Front::new(transport, connection, !settings.linger.is_zero());
+    while front.peek_more().await.ok()? {
+        if let Some(protocol) = protocol(front.first()) {
+            return Some((front, protocol));
+        }
+    }
+    None
+}
+
+#[cfg(not(feature = "tls"))]
+async fn transport(stream: Stream, _settings: &Serve) -> Option<Transport> {
+    Some(Transport::Plain(stream))
+}
+
+#[cfg(feature = "tls")]
+async fn transport(stream: Stream, settings: &Serve) -> Option<Transport> {
+    let Some(config) = &settings.tls else { return Some(Transport::Plain(stream)) };
+    let accepted = tokio_rustls::TlsAcceptor::from(Arc::clone(config)).accept(stream).await.ok()?;
+    Some(Transport::Tls(Box::new(accepted)))
+}
+
+/// Returns when a connection that has not said what it wants has to go.
+async fn unwanted(connection: &Connection) {
+    connection.reached(Level::Closing).await;
+    if connection.stage() == Stage::New && !connection.socket.has_input() {
+        tokio::time::sleep(FIRST_BYTE.saturating_sub(connection.age())).await;
+    }
+    if connection.stage() != Stage::New || connection.socket.has_input() {
+        // Something has come: it has the time that a handshake has.
+        connection.reached(Level::Overdue).await;
+    }
+}
+
+async fn http1<S, B>(front: Front, service: S, settings: &Serve)
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let connection = Arc::clone(front.connection());
+    connection.go(Stage::Requests);
+    let counted = Arc::clone(&connection);
+    let service = service_fn(move |request| answer(service.clone(), request, Arc::clone(&counted)));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    if let Some(limit) = settings.header_timeout {
+        builder.timer(TokioTimer::new()).header_read_timeout(limit);
+    }
+    // Its end in a stop is the end of its input, which `Front` decides: what has been read by then is answered.
+    let protocol = builder.serve_connection(TokioIo::new(front), service).with_upgrades();
+    tokio::select! {
+        biased;
+        _ended = protocol => {}
+        () = connection.reached(Level::Cut) => return,
+    }
+    // Unless the socket has ended with the protocol, it has been handed to the application.
+    connection.go(Stage::Hijacked);
+}
+
+async fn http2<S, B>(mut front: Front, service: S, settings: &Serve)
+where
+    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    let connection = Arc::clone(front.connection());
+    connection.go(Stage::Requests);
+    front.ends_itself();
+    connection.early.store(true, Ordering::SeqCst);
+    // Those that come in the announce phase are served until the quiesce: sent away at once, their clients would come
+    // again and again while whoever sends them here has not noticed.
+    let away = if connection.level() < Level::Announced { Level::Announced } else { Level::Draining };
+    let counted = Arc::clone(&connection);
+    let service = service_fn(move |request| answer(service.clone(), request, Arc::clone(&counted)));
+    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    builder.timer(TokioTimer::new());
+    let mut protocol = pin!(builder.serve_connection(TokioIo::new(front), service));
+    tokio::select! {
+        biased;
+        _ended = protocol.as_mut() => return,
+        () = connection.reached(away) => {}
+    }
+    // GOAWAY with the highest number and a PING, then, when that comes back, GOAWAY with the last stream.
+    protocol.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        _ended = protocol.as_mut() => return,
+        () = connection.reached(Level::Overdue) => {}
+    }
+    loop {
+        let moved = connection.moved.load(Ordering::Relaxed);
+        tokio::select! {
+            biased;
+            _ended = protocol.as_mut() => return,
+            () = connection.reached(Level::Cut) => return,
+            () = tokio::time::sleep(settings.handshake) => {}
+        }
+        if connection.state() == ConnectionState::Idle && connection.moved.load(Ordering::Relaxed) == moved {
+            // The settings or the PING's answer never came.
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bytes_tell_the_protocol() {
+        assert_eq!(protocol(b""), None);
+        assert_eq!(protocol(b"PRI * HT"), None);
+        assert_eq!(protocol(b"P"), None);
+        assert_eq!(protocol(b"POST /"), Some(Protocol::Http1));
+        assert_eq!(protocol(b"GET / HTTP/1.1\r\n"), Some(Protocol::Http1));
+        assert_eq!(protocol(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nmore"), Some(Protocol::Http2));
+        assert_eq!(protocol(b"PRI * HTTP/2.0\r\n\r\nSX\r\n\r\n"), Some(Protocol::Http1));
+    }
+}

@@ -1,0 +1,160 @@
+//! What a protocol reads and writes: a stream, plain or through TLS, with the first bytes given back, which ends when a
+//! stop has come so far that nothing more is expected of it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+
+use super::connections::{Connection, ConnectionState};
+use super::draining::Level;
+use super::stream::Stream;
+
+/// With or without encryption.
+#[derive(Debug)]
+pub(super) enum Transport {
+    Plain(Stream),
+    #[cfg(feature = "tls")]
+    Tls(Box<tokio_rustls::server::TlsStream<Stream>>),
+}
+
+impl Transport {
+    pub(super) fn stream(&mut self) -> &mut Stream {
+        match self {
+            Self::Plain(stream) => stream,
+            #[cfg(feature = "tls")]
+            Self::Tls(stream) => stream.get_mut().0,
+        }
+    }
+}
+
+/// Calls one of `AsyncRead` and `AsyncWrite`.
+macro_rules! on {
+    ($self:expr, $stream:ident => $call:expr) => {
+        match $self {
+            Transport::Plain(stream) => {
+                let $stream = Pin::new(stream);
+                $call
+            }
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => {
+                let $stream = Pin::new(&mut **stream);
+                $call
+            }
+        }
+    };
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Front {
+    transport: Transport,
+    connection: Arc<Connection>,
+    /// Read already, to be read again.
+    first: BytesMut,
+    /// Whether idle connections are kept for a while in a drain.
+    lingers: bool,
+    /// Whether the protocol ends with its input.
+    ends: bool,
+}
+
+impl Front {
+    pub(super) fn new(transport: Transport, connection: Arc<Connection>, lingers: bool) -> Self {
+        Self { transport, connection, first: BytesMut::new(), lingers, ends: true }
+    }
+
+    pub(super) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    /// Reads more of the first bytes; false at the end of input. Cancel safe.
+    pub(super) async fn peek_more(&mut self) -> io::Result<bool> {
+        Ok(self.transport_read().await? > 0)
+    }
+
+    async fn transport_read(&mut self) -> io::Result<usize> {
+        self.first.reserve(1024);
+        match &mut self.transport {
+            Transport::Plain(stream) => stream.read_buf(&mut self.first).await,
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.read_buf(&mut self.first).await,
+        }
+    }
+
+    /// What has been read so far and will be read again.
+    pub(super) fn first(&self) -> &[u8] {
+        &self.first
+    }
+
+    /// For a protocol that says itself that it ends.
+    pub(super) fn ends_itself(&mut self) {
+        self.ends = false;
+    }
+
+    /// Whether nothing more is expected: between two requests, after the linger, with nothing on its way in or out.
+    fn is_over(&mut self) -> bool {
+        let level = self.connection.level();
+        if !self.ends || level < Level::Closing || self.connection.state() != ConnectionState::Idle {
+            return level == Level::Cut;
+        }
+        let blocked = self.connection.blocked.load(Ordering::Relaxed);
+        // Half a request has the time that a handshake has.
+        let partial = level < Level::Overdue
+            && (self.connection.partial.load(Ordering::Relaxed) || self.connection.socket.has_input());
+        let over = !blocked && !partial;
+        if over && !self.lingers && !self.connection.owed.load(Ordering::Relaxed) {
+            self.transport.stream().abandon();
+        }
+        over
+    }
+}
+
+impl AsyncRead for Front {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let now = self.first.len().min(buffer.remaining());
+            buffer.put_slice(&self.first[..now]);
+            self.first.advance(now);
+            return Poll::Ready(Ok(()));
+        }
+        match on!(&mut self.transport, stream => stream.poll_read(context, buffer)) {
+            Poll::Pending if self.is_over() => Poll::Ready(Ok(())),
+            read => read,
+        }
+    }
+}
+
+impl AsyncWrite for Front {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        on!(&mut self.transport, stream => stream.poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        on!(&mut self.transport, stream => stream.poll_write_vectored(context, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        matches!(self.transport, Transport::Plain(_))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        on!(&mut self.transport, stream => stream.poll_flush(context))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(on!(&mut self.transport, stream => stream.poll_shutdown(context)))?;
+        Poll::Ready(Ok(()))
+    }
+}

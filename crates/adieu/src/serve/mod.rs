@@ -1,0 +1,36 @@
+//! Serving HTTP/1.1 and HTTP/2 over hyper: axum, tower and hyper services as they are.
+//!
+//! What a stop does to a server:
+//!
+//! | phase | |
+//! |---|---|
+//! | announce | it still serves; HTTP/1 answers say `Connection: close`, so that clients come anew, to the successor |
+//! | quiesce | the accept queue is emptied and the listener closed; HTTP/2 gets its two GOAWAYs; [`Draining`] is told |
+//! | drain | idle connections are closed after a linger, so that a request that is under way is answered; busy ones end with their answer, upgraded ones when the application ends them |
+//!
+//! Nothing that was accepted is dropped unread, no connection is closed with unread input (which would reset it and
+//! could destroy the answer before), and connections that never send anything hold nothing up.
+
+mod accept;
+mod answer;
+mod connection;
+mod connections;
+mod draining;
+mod front;
+#[cfg(all(feature = "systemd", target_os = "linux"))]
+mod handed_over;
+mod listen;
+mod server;
+mod settings;
+mod socket;
+mod stream;
+mod tcp;
+
+pub use self::connections::{ConnectionCounts, ConnectionState, OpenConnection};
+pub use self::draining::{CloseHook, Draining, UntilDraining};
+pub use self::listen::Listen;
+pub use self::server::{ServeError, Server};
+pub use self::settings::Serve;
+pub use self::tcp::{Request, TcpConnection};
+#[cfg(feature = "tls")]
+pub use tokio_rustls::rustls;

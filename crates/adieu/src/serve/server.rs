@@ -1,0 +1,260 @@
+use std::net::SocketAddr;
+use std::panic::Location;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use adieu_core::stop_plan::Phase;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tokio::sync::oneshot;
+use tower_service::Service;
+
+use super::accept::{self, accept};
+use super::connection::serve;
+use super::connections::{Connection, ConnectionCounts, Connections, OpenConnection};
+use super::draining::Level;
+use super::listen::{Listen, Listener};
+use super::settings::Serve;
+use crate::app::App;
+use crate::component::Component;
+use crate::control::{Control, Stage};
+use crate::error::Stopping;
+use crate::hook::{BoxError, lock};
+
+/// No new connection for so long: the traffic has gone elsewhere.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Why a server could not be started.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The stop has begun: nothing new is served.
+    #[error(transparent)]
+    Stopping(#[from] Stopping),
+    /// It cannot listen.
+    #[error("cannot listen: {0}")]
+    Listen(#[from] std::io::Error),
+}
+
+/// A server that runs: the value of an [`App::serve`] component, or started by hand beside a main of one's own.
+#[derive(Debug)]
+pub struct Server {
+    address: Option<SocketAddr>,
+    connections: Arc<Connections>,
+    /// Ends the accept loop.
+    accepting: Mutex<Option<accept::End>>,
+    settings: Arc<Serve>,
+}
+
+impl Server {
+    /// Starts a server by hand, beside a `main` of one's own ([`Shutdown`](crate::Shutdown)) or from within a task. Whoever
+    /// starts it has it stopped with [`close`](Self::close). To be called within the runtime.
+    ///
+    /// # Errors
+    /// [`ServeError::Stopping`] when the stop has begun, [`ServeError::Listen`] when it cannot listen.
+    #[track_caller]
+    pub fn start<S, B>(
+        control: &Control,
+        listen: impl Into<Listen>,
+        service: S,
+        settings: Serve,
+    ) -> Result<Self, ServeError>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        Self::http(control, None, listen.into(), service, settings, Location::caller())
+    }
+
+    fn http<S, B>(
+        control: &Control,
+        name: Option<&str>,
+        listen: Listen,
+        service: S,
+        settings: Serve,
+        at: &'static Location<'static>,
+    ) -> Result<Self, ServeError>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let settings = Arc::new(settings);
+        let how = Arc::clone(&settings);
+        let begin = move |connection| drop(tokio::spawn(serve(connection, service.clone(), Arc::clone(&how))));
+        Self::open(control, name, listen, settings, at, begin)
+    }
+
+    pub(super) fn open(
+        control: &Control,
+        name: Option<&str>,
+        listen: Listen,
+        settings: Arc<Serve>,
+        at: &'static Location<'static>,
+        begin: impl Fn(Arc<Connection>) + Send + 'static,
+    ) -> Result<Self, ServeError> {
+        if control.stage() >= Stage::Stopping(Phase::Announce) {
+            return Err(ServeError::Stopping(Stopping));
+        }
+        let listener: Listener = listen.open(name)?;
+        let address = listener.local_addr();
+        let place = |name| control.in_flight().place_at(name, at);
+        let connections = Connections::new(place("request"), place("upgraded connection"), place("close hook"));
+        let connections = Arc::new(connections);
+        let (end, ended) = oneshot::channel();
+        let all = Arc::clone(&connections);
+        drop(tokio::spawn(accept(listener, ended, move |socket, peer| begin(all.add(socket, peer)))));
+        Ok(Self { address, connections, accepting: Mutex::new(Some(end)), settings })
+    }
+
+    /// Where it listens; `None` for a Unix socket.
+    #[must_use]
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.address
+    }
+
+    /// How many connections are in which state, now.
+    #[must_use]
+    pub fn connections(&self) -> ConnectionCounts {
+        self.connections.counts()
+    }
+
+    /// Every open connection, the oldest first.
+    #[must_use]
+    pub fn open_connections(&self) -> Vec<OpenConnection> {
+        self.connections.list()
+    }
+
+    /// Its whole stop: lame duck, quiesce, drain. A second one waits for the end of the same. Dropped before the end, it
+    /// cuts the connections that are left.
+    pub async fn close(&self) {
+        self.announce().await;
+        self.quiesce().await;
+        self.drain().await;
+    }
+
+    /// Goes on until the traffic has gone, within its bounds.
+    pub(super) async fn announce(&self) {
+        self.connections.raise(Level::Announced);
+        let (least, most) = self.settings.lame_duck;
+        let over = self.connections.told.level() >= Level::Draining;
+        if over || most.is_zero() {
+            return;
+        }
+        tokio::time::sleep(least).await;
+        let until_quiet = async {
+            let mut seen = self.connections.accepted();
+            loop {
+                tokio::time::sleep(QUIET).await;
+                let now = self.connections.accepted();
+                if now == seen {
+                    return;
+                }
+                seen = now;
+            }
+        };
+        // Its end and the end of its time are both the end of the phase.
+        let _quiet_or_late = tokio::time::timeout(most.saturating_sub(least), until_quiet).await;
+    }
+
+    pub(super) async fn quiesce(&self) {
+        let accepting = lock(&self.accepting).take();
+        let (say, said) = oneshot::channel();
+        if accepting.is_some_and(|accepting| accepting.send(say).is_ok()) {
+            // Gone without a word only if it has panicked.
+            let _ended = said.await;
+        }
+        self.connections.raise(Level::Draining);
+    }
+
+    /// Not cancel safe: dropped before all are closed, it cuts those that are left.
+    pub(super) async fn drain(&self) {
+        let _cut = CutUnlessClosed(&self.connections);
+        let levels = async {
+            if !self.settings.linger.is_zero() {
+                tokio::time::sleep(self.settings.linger).await;
+            }
+            self.connections.raise(Level::Closing);
+            tokio::time::sleep(self.settings.handshake).await;
+            self.connections.raise(Level::Overdue);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            biased;
+            () = self.connections.all_closed() => {}
+            () = levels => {}
+        }
+    }
+}
+
+struct CutUnlessClosed<'a>(&'a Connections);
+
+impl Drop for CutUnlessClosed<'_> {
+    fn drop(&mut self) {
+        self.0.cut();
+    }
+}
+
+impl App {
+    /// Registers a server: an axum `Router`, any tower or hyper service, tonic's routes. HTTP/1.1 and HTTP/2 (with prior
+    /// knowledge, or by TLS) on the same port. A listener of the same name or address that was handed over by who started
+    /// the process (`LISTEN_FDS`) is used in place of one of its own.
+    #[track_caller]
+    pub fn serve<S, B>(&self, name: impl Into<String>, listen: impl Into<Listen>, service: S) -> Component<'_, Server>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        self.serve_with(name, listen, service, Serve::new())
+    }
+
+    /// As [`serve`](Self::serve), with settings.
+    #[track_caller]
+    pub fn serve_with<S, B>(
+        &self,
+        name: impl Into<String>,
+        listen: impl Into<Listen>,
+        service: S,
+        settings: Serve,
+    ) -> Component<'_, Server>
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let (name, listen, at) = (name.into(), listen.into(), Location::caller());
+        let given = name.clone();
+        self.server(name, move |control| Server::http(control, Some(&given), listen, service, settings, at))
+    }
+
+    pub(super) fn server(
+        &self,
+        name: String,
+        start: impl FnOnce(&Control) -> Result<Server, ServeError> + Send + 'static,
+    ) -> Component<'_, Server> {
+        let server = self
+            .component(name)
+            .start(move |context| async move { start(&context.control) })
+            .announce(|server, _| async move { server.announce().await })
+            .quiesce(|server, _| async move { server.quiesce().await })
+            .drain(|server, _| async move { server.drain().await })
+            .stop(|server, _| async move { server.close().await });
+        self.entry(server.id, |entry| entry.unless_last = vec![Phase::Announce, Phase::Quiesce, Phase::Drain]);
+        server
+    }
+}

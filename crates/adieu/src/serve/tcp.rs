@@ -1,0 +1,181 @@
+//! Protocols of one's own over plain TCP.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::connections::{Busy, Connection, Stage};
+use super::draining::{Draining, Level};
+use super::front::{Front, Transport};
+use super::listen::Listen;
+use super::server::{ServeError, Server};
+use super::settings::Serve;
+use super::stream::Stream;
+use crate::app::App;
+use crate::component::Component;
+use crate::control::Control;
+
+/// A connection of a protocol of one's own. The stop waits until it is dropped.
+///
+/// A protocol that marks its requests with [`request`](Self::request) needs to do nothing else to stop well: in a drain,
+/// after the linger, reading ends between two requests as if the other side had ended. One that does not is told by
+/// [`draining`](Self::draining), and awaited.
+#[derive(Debug)]
+pub struct TcpConnection {
+    front: Front,
+}
+
+/// A request that is being answered, until this is dropped.
+#[derive(Debug)]
+#[must_use = "the request is being answered only until this is dropped"]
+pub struct Request {
+    _busy: Busy,
+}
+
+impl TcpConnection {
+    /// Who is at the other end; `None` for a Unix socket.
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.front.connection().peer
+    }
+
+    /// Tells when the server takes nothing new on any more, for a handler that decides itself when to end.
+    #[must_use]
+    pub fn draining(&self) -> Draining {
+        Draining::new(Arc::clone(self.front.connection()))
+    }
+
+    /// A request has been read and is being answered until the returned value is dropped. From the first one on, the
+    /// connection is idle between two.
+    pub fn request(&self) -> Request {
+        let connection = self.front.connection();
+        let busy = connection.busy();
+        connection.go(Stage::Requests);
+        Request { _busy: busy }
+    }
+}
+
+impl AsyncRead for TcpConnection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.front).poll_read(context, buffer);
+        let connection = self.front.connection();
+        if matches!(connection.stage(), Stage::New | Stage::Handshake) && read.is_ready() {
+            connection.go(Stage::Whole);
+        }
+        read
+    }
+}
+
+impl AsyncWrite for TcpConnection {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.front).poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.front).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.front.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.front).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.front).poll_shutdown(context)
+    }
+}
+
+impl App {
+    /// Registers a server of a protocol of one's own: `handler` is called for each connection. `farewell` is sent last on
+    /// every connection that ends while the stop goes on; it may be empty.
+    ///
+    /// A connection that has never sent a byte is not awaited: its handler is dropped after the linger.
+    #[track_caller]
+    pub fn serve_tcp<H, Fut>(
+        &self,
+        name: impl Into<String>,
+        listen: impl Into<Listen>,
+        farewell: impl Into<Bytes>,
+        handler: H,
+    ) -> Component<'_, Server>
+    where
+        H: Fn(TcpConnection) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        self.serve_tcp_with(name, listen, farewell, handler, Serve::new())
+    }
+
+    /// As [`serve_tcp`](Self::serve_tcp), with settings (of which those about HTTP and TLS mean nothing here).
+    #[track_caller]
+    pub fn serve_tcp_with<H, Fut>(
+        &self,
+        name: impl Into<String>,
+        listen: impl Into<Listen>,
+        farewell: impl Into<Bytes>,
+        handler: H,
+        settings: Serve,
+    ) -> Component<'_, Server>
+    where
+        H: Fn(TcpConnection) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let (name, listen, at) = (name.into(), listen.into(), Location::caller());
+        let (given, farewell) = (name.clone(), farewell.into());
+        self.server(name, move |control| start(control, &given, listen, farewell, handler, settings, at))
+    }
+}
+
+fn start<H, Fut>(
+    control: &Control,
+    name: &str,
+    listen: Listen,
+    farewell: Bytes,
+    handler: H,
+    settings: Serve,
+    at: &'static Location<'static>,
+) -> Result<Server, ServeError>
+where
+    H: Fn(TcpConnection) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    let (lingers, handler) = (!settings.linger.is_zero(), Arc::new(handler));
+    let begin = move |connection: Arc<Connection>| {
+        let (farewell, handler) = (farewell.clone(), Arc::clone(&handler));
+        drop(tokio::spawn(async move {
+            connection.introduce().await;
+            let stream = Stream::new(Arc::clone(&connection), farewell);
+            let front = Front::new(Transport::Plain(stream), Arc::clone(&connection), lingers);
+            tokio::select! {
+                biased;
+                () = handler(TcpConnection { front }) => {}
+                () = unwanted(&connection) => {}
+            }
+        }));
+    };
+    Server::open(control, Some(name), listen, Arc::new(settings), at, begin)
+}
+
+/// Returns when a connection that has not sent anything has to go, or any when the drain is cut.
+async fn unwanted(connection: &Connection) {
+    connection.reached(Level::Closing).await;
+    if connection.stage() != Stage::New || connection.socket.has_input() {
+        connection.reached(Level::Cut).await;
+    }
+}

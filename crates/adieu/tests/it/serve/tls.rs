@@ -1,0 +1,74 @@
+use std::io::BufReader;
+use std::net::TcpStream;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use adieu::serve::Serve;
+use adieu::serve::rustls::pki_types::pem::PemObject;
+use adieu::serve::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use adieu::serve::rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+use adieu::{App, StopReport};
+
+use super::client::Client;
+use super::{anywhere, port, routes, tell_port};
+use crate::scene::{play, say, scene};
+
+/// A certificate and its key, in one text. Made by the service, which says it.
+fn certificate() -> String {
+    let made = Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", "-", "-out", "-"])
+        .stderr(Stdio::null())
+        .output()
+        .expect("openssl runs");
+    assert!(made.status.success(), "no certificate");
+    String::from_utf8(made.stdout).expect("text")
+}
+
+fn service() -> StopReport {
+    let pem = certificate();
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+    let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("a key");
+    say(&format!("certificate {}", pem.lines().collect::<Vec<_>>().join("|")));
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
+    let settings = Serve::new().tls(config.expect("they fit")).handshake(Duration::from_millis(300));
+    let app = App::new("tls");
+    let server = app.serve_with("api", anywhere(), routes(), settings);
+    tell_port(&app, &server);
+    drop(server);
+    app.run()
+}
+
+#[test]
+fn through_tls_answers_are_finished_and_half_a_handshake_holds_nothing() {
+    play(scene!(through_tls_answers_are_finished_and_half_a_handshake_holds_nothing), service, |mut service| {
+        let pem = service.hears_of("certificate ").replace('|', "\n");
+        let port = port(&mut service);
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate")).expect("a root");
+        let config = Arc::new(ClientConfig::builder().with_root_certificates(roots).with_no_client_auth());
+        let connect = || {
+            let name = ServerName::try_from("localhost").expect("a name");
+            let connection = ClientConnection::new(Arc::clone(&config), name).expect("a client");
+            let stream = TcpStream::connect(("127.0.0.1", port)).expect("connects");
+            Client { stream: BufReader::new(StreamOwned::new(connection, stream)) }
+        };
+        let (mut busy, mut idle) = (connect(), connect());
+        assert_eq!(idle.get("/").body, "hello");
+        // The first byte of a handshake.
+        let mut half = Client::connect(port);
+        half.send("\x16");
+        busy.send("GET /pieces HTTP/1.1\r\nHost: here\r\n\r\n");
+        service.hears("asked for pieces");
+        service.signal("TERM");
+        // Within the linger.
+        while !idle.get("/").last {}
+        assert_eq!(busy.answer().expect("an answer").body, "piece ".repeat(6));
+        // With a close_notify, without which reading to the end is an error.
+        assert!(busy.ends() && idle.ends());
+        assert_eq!(service.ends().code(), Some(0));
+        drop(half);
+    });
+}
