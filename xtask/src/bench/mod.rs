@@ -4,6 +4,7 @@
 //! within one run, and gives medians.
 
 mod doctor;
+mod drains;
 mod inits;
 mod reloads;
 mod samples;
