@@ -4,6 +4,7 @@
 //! within one run, and gives medians.
 
 mod doctor;
+mod drains;
 mod guards;
 mod inits;
 mod reloads;
@@ -24,6 +25,7 @@ type Comparison = (&'static str, fn() -> Outcome<String>);
 const ALL: &[Comparison] = &[
     ("inits", inits::compare),
     ("doctor", doctor::compare),
+    ("drains", drains::compare),
     ("guards", guards::compare),
     ("switching", switching::compare),
     ("reloads", reloads::compare),
