@@ -21,7 +21,7 @@ pub(crate) fn test() -> Outcome {
     let lints = ["--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"];
     step(cargo(&["clippy", "--quiet"]).args(lints))?;
     // The library with as little as possible and with each feature alone: no part may need what it does not name.
-    for features in ["", "http", "systemd", "testing"] {
+    for features in ["", "http", "tls", "systemd", "testing"] {
         let words = ["clippy", "--quiet", "--package", "adieu", "--no-default-features", "--features", features];
         step(cargo(&words).args(["--", "--deny", "warnings"]))?;
     }
@@ -44,7 +44,8 @@ pub(crate) fn prove() -> Outcome {
 
 /// All tests but the ones in documentation.
 fn tests(profile: &str, variables: &[(&str, &str)]) -> Outcome {
-    let words = ["nextest", "run", "--workspace", "--no-fail-fast", "--profile", profile];
+    // What is not built by default is tested too.
+    let words = ["nextest", "run", "--workspace", "--features", "adieu/tls", "--no-fail-fast", "--profile", profile];
     step(pypi::NEXTEST.lend_to(&mut cargo(&words))?.envs(variables.iter().copied()))
 }
 

@@ -220,6 +220,24 @@ impl Connections {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Takes idle connections out of what a drain waits for, and returns whom to wake to end them. Nothing of them is under
+    /// way, so it makes no difference to anybody whether they or the process end first; and waking thousands takes time.
+    pub(super) fn let_idle_go(&self) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        let mut open = lock(&self.open);
+        open.retain(|_, one| {
+            let rests = one.connection.is_at_rest();
+            wakers.extend(one.waker.take_if(|_| rests));
+            !rests
+        });
+        let none = open.is_empty();
+        drop(open);
+        if none {
+            self.none_open.notify_waiters();
+        }
+        wakers
+    }
+
     /// Cuts all that are open: whoever serves them lets go, whoever reads or writes comes to an end.
     pub(super) fn cut(&self) {
         self.raise(Level::Cut);
@@ -251,6 +269,15 @@ impl Connection {
             Stage::Hijacked => ConnectionState::Hijacked,
             Stage::Closed => ConnectionState::Closed,
         }
+    }
+
+    /// Whether it is between two requests of HTTP/1 and nothing has come in or is to go out.
+    fn is_at_rest(&self) -> bool {
+        // In the order in which a request goes: from the kernel to what was read, and from there to what is answered.
+        let flags = [&self.early, &self.partial, &self.blocked, &self.owed];
+        !self.socket.has_input()
+            && flags.iter().all(|flag| !flag.load(Ordering::SeqCst))
+            && self.state() == ConnectionState::Idle
     }
 
     pub(super) fn age(&self) -> Duration {

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::sync::{Arc, Mutex};
+use std::task::Waker;
 use std::time::Duration;
 
 use adieu_core::stop_plan::Phase;
@@ -182,6 +183,10 @@ impl Server {
             if !self.settings.linger.is_zero() {
                 tokio::time::sleep(self.settings.linger).await;
             }
+            if self.settings.leaves_idle() {
+                self.connections.told.raise(Level::Closing);
+                drop(tokio::spawn(wake_later(self.connections.let_idle_go())));
+            }
             self.connections.raise(Level::Closing);
             tokio::time::sleep(self.settings.handshake).await;
             self.connections.raise(Level::Overdue);
@@ -192,6 +197,17 @@ impl Server {
             () = self.connections.all_closed() => {}
             () = levels => {}
         }
+    }
+}
+
+/// So long the process has to end before idle connections are ended one by one.
+const MOMENT: Duration = Duration::from_millis(50);
+
+async fn wake_later(idle: Vec<Waker>) {
+    tokio::time::sleep(MOMENT).await;
+    for some in idle.chunks(64) {
+        some.iter().for_each(Waker::wake_by_ref);
+        tokio::task::yield_now().await;
     }
 }
 

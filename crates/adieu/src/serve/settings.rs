@@ -64,4 +64,13 @@ impl Serve {
     pub fn tls(self, config: impl Into<std::sync::Arc<tokio_rustls::rustls::ServerConfig>>) -> Self {
         Self { tls: Some(config.into()), ..self }
     }
+
+    /// Whether idle connections need no farewell: TLS has one of its own.
+    pub(super) fn leaves_idle(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if self.tls.is_some() {
+            return false;
+        }
+        self.linger.is_zero()
+    }
 }

@@ -87,6 +87,36 @@ fn slow_answers_and_slow_uploads_are_finished() {
     });
 }
 
+/// Without a linger, with a farewell that takes until standard input ends.
+fn hasty_and_long() -> StopReport {
+    let app = App::new("hasty");
+    let server = app.serve_with("api", anywhere(), routes(), Serve::new().linger(Duration::ZERO));
+    tell_port(&app, &server);
+    let farewell = app.component("farewell").cleanup(|_, _| async {
+        say("farewell");
+        let read = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+        read.await?.map(drop).map_err(adieu::BoxError::from)
+    });
+    drop((server, farewell));
+    app.run()
+}
+
+#[test]
+fn idle_connections_hold_nothing_up_and_are_closed_nevertheless() {
+    play(scene!(idle_connections_hold_nothing_up_and_are_closed_nevertheless), hasty_and_long, |mut service| {
+        let port = port(&mut service);
+        let mut clients: Vec<Client> = (0..200).map(|_| Client::connect(port)).collect();
+        clients.iter_mut().for_each(|client| assert!(!client.get("/").last));
+        service.signal("TERM");
+        service.hears("farewell");
+        for client in &mut clients {
+            assert!(client.ends(), "closed while the stop goes on");
+        }
+        service.close_stdin();
+        assert_eq!(service.ends().code(), Some(0));
+    });
+}
+
 #[test]
 fn what_waits_in_the_accept_queue_or_is_not_yet_read_is_answered() {
     play(scene!(what_waits_in_the_accept_queue_or_is_not_yet_read_is_answered), hasty, |mut service| {
