@@ -27,7 +27,7 @@ pub(crate) fn print(text: impl Display) {
     }
 }
 
-/// As [`print`], with the end of a line.
+/// As [`print()`], with the end of a line.
 pub(crate) fn say(line: impl Display) {
     print(format_args!("{line}\n"));
 }
