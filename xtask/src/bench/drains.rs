@@ -19,7 +19,7 @@ use crate::tables::markdown;
 /// Ways of stopping, the first of them without any handler: the floor.
 const WAYS: [&str; 6] = ["default", "axum", "hyper-util", "axum-server", "Go", "adieu"];
 /// Idle keep-alive connections, and how often that is measured.
-const IDLE: [(usize, usize); 4] = [(0, 15), (1_000, 9), (10_000, 5), (19_500, 5)];
+const IDLE: [(usize, usize); 4] = [(0, 15), (1_000, 7), (10_000, 3), (19_500, 1)];
 const SILENT: usize = 1_000;
 const SLOW_ROUNDS: usize = 9;
 const SILENT_ROUNDS: usize = 3;
