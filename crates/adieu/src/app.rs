@@ -299,7 +299,11 @@ impl App {
             drop(left);
             report
         });
-        runtime.shutdown_timeout(JOIN_RUNTIME);
+        if runtime.metrics().num_alive_tasks() < MANY {
+            runtime.shutdown_timeout(JOIN_RUNTIME);
+        } else {
+            runtime.shutdown_background();
+        }
         let report = report.map(|report| tell_all(report, farewells));
         drop(seat);
         control.move_on(Stage::Closed);
@@ -352,3 +356,7 @@ pub(crate) fn tell_all(mut report: StopReport, farewells: Vec<Farewell>) -> Stop
 
 /// How long tasks and blocking work that nobody has registered are awaited when everything else is over.
 const JOIN_RUNTIME: Duration = Duration::from_millis(100);
+
+/// So many tasks are connections at rest, mostly: to drop them one by one takes longer than the process's end, which closes
+/// them just as well.
+const MANY: usize = 1_000;
