@@ -33,9 +33,10 @@ impl Look {
         let output = Command::new(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).output()?;
         self.took.add(began.elapsed().as_secs_f64() * 1e3);
         self.processor.add(processor()? - before);
-        let lines = output.stdout.iter().filter(|byte| **byte == b'\n').count();
-        if lines < PROCESSES {
-            return Err(Failure(format!("{} saw {lines} of {PROCESSES} processes", self.name)));
+        // A line for each, or an object.
+        let seen = output.stdout.iter().filter(|byte| matches!(byte, b'\n' | b'{')).count();
+        if seen < PROCESSES {
+            return Err(Failure(format!("{} saw {seen} of {PROCESSES} processes", self.name)));
         }
         Ok(())
     }

@@ -58,7 +58,7 @@ pub(crate) fn compare() -> Outcome<String> {
         ratios.add(of_ours / of_plain);
     }
     let text = "From SIGTERM to exit in ms, and as a multiple of the floor, which is the signal's default action (`cargo xtask bench drains`); \
-         medians, in turns. In the first column from the end of the last answer to exit (the default action does not answer: there \
+         medians, in turns (of 15, 7, 3 and 1 rounds with idle connections). In the first column from the end of the last answer to exit (the default action does not answer: there \
          from SIGTERM). Silent: connections that never sent a byte. `adieu` without linger, as the others have none.\n\n";
     let idle = IDLE.map(|(connections, _)| format!("{connections} idle"));
     let header = [&["stopped by", "last answer to exit"][..], &idle.each_ref().map(String::as_str), &["1000 silent"]];
