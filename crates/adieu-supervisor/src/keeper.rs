@@ -154,7 +154,7 @@ impl Keeper {
 
     fn end_rest(&self) {
         if self.ending.is_some_and(|deadline| clock::now() >= deadline) {
-            kill_all(|| process::descendants(process::own_pid()));
+            kill_all(self.main, || process::descendants(process::own_pid()));
         }
     }
 }

@@ -12,7 +12,7 @@ use adieu_core::signal::Signal;
 use adieu_core::switch::Generation;
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::seccomp::{Call, Listener};
-use adieu_linux::{process, wait};
+use adieu_linux::{process, signals, tty, wait};
 
 use crate::launch::Spec;
 use crate::relay::{Relay, Tail};
@@ -171,14 +171,29 @@ pub(crate) fn signal_each(pids: &[i32], signal: Signal) {
 const KILL_PASSES: usize = 50;
 
 /// Kills whoever `members` names, again and again until it names nobody that lives: processes that fork faster than one
-/// pass looks are met by the next.
-pub(crate) fn kill_all(members: impl Fn() -> Vec<i32>) {
+/// pass looks are met by the next. The youngest go first, as they are the ones that fork.
+///
+/// Where a member is in a process group that was made below `main` or in the tree, the group is killed first: no fork comes
+/// between (copy_process in kernel/fork.c starts anew when a signal has come), so a swarm that shares one ends in one step.
+/// The supervisor's own group is never one of these.
+pub(crate) fn kill_all(main: i32, members: impl Fn() -> Vec<i32>) {
+    let mut tree = HashSet::from([main]);
     for _ in 0..KILL_PASSES {
-        let mut living = members();
-        living.retain(|pid| process::stat(*pid).is_ok_and(|stat| stat.state != 'Z'));
-        if living.is_empty() {
+        let all = members();
+        tree.extend(&all);
+        // 0 is what a group outside of this pid namespace looks like, and what kill(2) takes for our own.
+        let mut groups = HashSet::from([0, tty::own_group()]);
+        let mut living = false;
+        for pid in all.into_iter().rev() {
+            let Some(stat) = process::stat(pid).ok().filter(|stat| stat.state != 'Z') else { continue };
+            living = true;
+            if tree.contains(&stat.pgrp) && groups.insert(stat.pgrp) {
+                drop(signals::signal_group(stat.pgrp, Signal::KILL));
+            }
+            signal_each(&[pid], Signal::KILL);
+        }
+        if !living {
             return;
         }
-        signal_each(&living, Signal::KILL);
     }
 }

@@ -285,7 +285,8 @@ impl Supervisor {
                 .collect();
             self.note(format!("generation {generation}: the grace period is spent, killing {}", names.join(", ")));
         }
-        kill_all(|| self.members(generation));
+        let main = self.running.get(&generation).map_or(0, |running| running.main);
+        kill_all(main, || self.members(generation));
         match self.running.get(&generation).map(|running| running.root) {
             // A keeper that somebody has stopped could not say that it is over.
             Some(Root::Keeper(keeper)) => signal_each(&[keeper], Signal::CONT),

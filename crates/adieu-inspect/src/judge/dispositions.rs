@@ -34,6 +34,18 @@ pub(super) fn ignored(facts: &Facts, question: &Question) -> Option<Finding> {
     if disposition(facts, signal) != Disposition::Ignored {
         return None;
     }
+    let title = facts.arguments.first().map_or("", String::as_str);
+    if let (Some(words), Some(parent)) =
+        (facts.runtime.and_then(|runtime| runtime.left_to_master(title)), facts.parent.as_ref())
+    {
+        let sentence = format!("it ignores {signal} on purpose: {words}");
+        let severity = if question.asked.is_some() { Severity::Blocks } else { Severity::Note };
+        return Some(
+            Finding::new(Cause::LeftToMaster, severity, sentence)
+                .seen(facts, "status", "SigIgn", mask(facts.ignored))
+                .advise(format!("stop the server: adieu stop {}", parent.pid)),
+        );
+    }
     let (origin, advice) = origin(facts, signal);
     let finding = Finding::new(Cause::Ignored, Severity::Blocks, format!("it ignores {signal}{origin}"));
     let finding = finding.seen(facts, "status", "SigIgn", mask(facts.ignored));

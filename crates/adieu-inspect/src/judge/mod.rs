@@ -43,6 +43,8 @@ pub enum Cause {
     InitWithoutHandler,
     /// It ignores the signal.
     Ignored,
+    /// It ignores the signal on purpose, as a part of a server that ends it in another way.
+    LeftToMaster,
     /// All its threads block the signal.
     Blocked,
     /// Its handler has begun and does not return.

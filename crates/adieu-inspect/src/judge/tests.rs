@@ -57,6 +57,22 @@ fn a_signal_that_was_sent_and_does_not_wait_was_fetched() {
 }
 
 #[test]
+fn a_part_of_a_server_that_ignores_the_stop_on_purpose_is_in_good_health() {
+    let part = |title: &str| {
+        let mut facts = Facts { ignored: bit(Signal::TERM), arguments: vec![title.to_owned()], ..healthy() };
+        facts.parent = Some(Relative { pid: 6, ..Relative::default() });
+        facts.runtime = crate::runtime::recognise(&facts);
+        facts
+    };
+    let checkpointer = part("postgres: 15/main: checkpointer ");
+    assert_eq!(first(&checkpointer, &TERM), (Cause::LeftToMaster, Severity::Note));
+    let asked = Question { asked: Some(std::time::Duration::from_secs(2)), ..TERM };
+    assert_eq!(first(&checkpointer, &asked), (Cause::LeftToMaster, Severity::Blocks));
+    assert_eq!(first(&part("postgres: adieu adieu [local] idle"), &TERM).0, Cause::Ignored);
+    assert_eq!(first(&part("gunicorn: worker [checkpointer]"), &TERM).0, Cause::Ignored);
+}
+
+#[test]
 fn a_mask_that_the_handler_itself_brings_is_not_the_cause() {
     let mut facts = blocks(healthy());
     facts.threads[0].handler = Some(Handler { signal: None, blocks: bit(Signal::TERM), sender: None });

@@ -50,6 +50,8 @@ pub struct Runtime {
     pub worker: bool,
     /// Whether it runs another program and takes it along when it ends.
     pub keeps_children: bool,
+    /// Those among its processes that ignore the stop on purpose, by a part of their title, and who ends them instead.
+    pub left_to_its_master: &'static [(&'static str, &'static str)],
     /// What signals do, where it does not depend on the application.
     pub effects: &'static [(Signal, Effect, &'static str)],
 }
@@ -72,6 +74,12 @@ impl Runtime {
     #[must_use]
     pub fn effect(&self, signal: Signal) -> Option<(Effect, &'static str)> {
         self.effects.iter().find(|(known, ..)| *known == signal).map(|(_, effect, words)| (*effect, *words))
+    }
+
+    /// How the process with this title ends, if it ignores the stop on purpose.
+    #[must_use]
+    pub fn left_to_master(&self, title: &str) -> Option<&'static str> {
+        self.left_to_its_master.iter().find(|(part, _)| title.contains(part)).map(|(_, words)| *words)
     }
 
     /// The signal that makes it write down what it is doing.

@@ -18,6 +18,7 @@ const PLAIN: Runtime = Runtime {
     shell: false,
     worker: false,
     keeps_children: false,
+    left_to_its_master: &[],
     effects: &[],
 };
 
@@ -41,12 +42,18 @@ pub static ALL: &[Runtime] = &[
         effects: NGINX,
         ..PLAIN
     },
-    // postgresql.org/docs/current/server-shutdown.html; backends: src/backend/tcop/postgres.c
+    // postgresql.org/docs/current/server-shutdown.html; backends: src/backend/tcop/postgres.c; those that ignore the stop:
+    // src/backend/postmaster/{checkpointer,syslogger}.c, and pgstat.c before version 15
     Runtime {
         id: "postgres-backend",
         label: "PostgreSQL backend",
         marks: &[Title("postgres: ")],
         worker: true,
+        left_to_its_master: &[
+            ("checkpointer", "the server ends it by SIGUSR2, when every session is gone: it writes the last checkpoint"),
+            ("logger", "it ends when nobody holds its pipe any more, so that no last word is lost"),
+            ("stats collector", "the server ends it by SIGQUIT, when every session is gone"),
+        ],
         effects: &[
             (Signal::TERM, Fast, "ends this session and rolls its transaction back"),
             (Signal::INT, Nothing, "cancels the query that runs; the session stays"),

@@ -19,8 +19,15 @@ use crate::target::Target;
 const WATCH: Duration = Duration::from_millis(250);
 
 /// Causes that time does not cure.
-const HOPELESS: &[Cause] =
-    &[Cause::KernelThread, Cause::Frozen, Cause::Traced, Cause::InitWithoutHandler, Cause::Ignored, Cause::Blocked];
+const HOPELESS: &[Cause] = &[
+    Cause::KernelThread,
+    Cause::Frozen,
+    Cause::Traced,
+    Cause::InitWithoutHandler,
+    Cause::Ignored,
+    Cause::LeftToMaster,
+    Cause::Blocked,
+];
 
 #[derive(Debug)]
 pub(super) struct Job<'a> {

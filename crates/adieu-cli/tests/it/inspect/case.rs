@@ -29,6 +29,9 @@ pub(super) struct Case {
     /// The target is the first child of what was started.
     #[serde(default)]
     child: bool,
+    /// So many processes are below the target once it has begun.
+    #[serde(default)]
+    pub(super) below: usize,
     /// The signal that is asked about and sent.
     #[serde(default = "term")]
     pub(super) signal: String,

@@ -1,6 +1,10 @@
 //! Ordinary services in good health: nothing alarming is said of them or of any process below them.
 
-use super::case::{self, Case};
+use std::collections::HashSet;
+
+use rustix::process::Pid;
+
+use super::case::{self, Case, Running};
 use super::stubborn::check_all;
 use crate::init::{command_line, until};
 
@@ -18,8 +22,16 @@ fn healthy(case: &Case) {
     });
     // Somebody is connected and says nothing.
     let _client = std::net::TcpStream::connect(("127.0.0.1", running.port.number())).expect("it listens");
-    for pid in running.below_target().into_iter().map(|(pid, _)| pid).chain([running.target]) {
+    until(&format!("{} has its {} processes", case.name, case.below), || running.below_target().len() >= case.below);
+    let mut seen = HashSet::new();
+    // Some start their parts after they have opened the port: whoever has come meanwhile is asked about as well.
+    while let Some(pid) = all(&running).into_iter().find(|pid| !seen.contains(pid)) {
         let (findings, alarming) = running.doctor(pid);
         assert!(!alarming, "{}: {}: {findings:#?}", case.name, command_line(pid));
+        seen.insert(pid);
     }
+}
+
+fn all(running: &Running<'_>) -> Vec<Pid> {
+    running.below_target().into_iter().map(|(pid, _)| pid).chain([running.target]).collect()
 }
