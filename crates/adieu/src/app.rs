@@ -286,14 +286,16 @@ impl App {
         let runtime = builder.enable_all().build().map_err(BuildError::Runtime)?;
         let Running { conductor, control, seat, farewells } = self.make_ready(runtime.handle())?;
         let (deliver, delivered) = mpsc::channel();
+        let (through, is_through) = mpsc::channel::<()>();
         let conduct = move || {
+            let _through = through;
             conductor.run(move |end| {
                 // `main` waits for it, unless it has panicked.
                 let _delivered = deliver.send(end);
             });
         };
         let thread = std::thread::Builder::new().name("adieu-stop".to_owned()).spawn(conduct);
-        let thread = thread.map_err(BuildError::Thread)?;
+        drop(thread.map_err(BuildError::Thread)?);
         // What is left of the components is dropped here, where the conductor watches, and not there.
         let report = delivered.recv().map(|(report, left)| {
             drop(left);
@@ -309,8 +311,8 @@ impl App {
         control.move_on(Stage::Closed);
         control.tell(Message::Gone);
         drop(control);
-        // Ends at once: it has been told.
-        let _ended = thread.join();
+        // At once, as it has been told. Not a join: the thread's own end is nothing to wait for.
+        let _disconnected = is_through.recv();
         report.map_err(|_| BuildError::Thread(std::io::Error::other("the conductor has panicked")))
     }
 

@@ -26,6 +26,9 @@ use crate::{clock, dump, last_resort, summary};
 /// tenth.
 const TEARDOWN: Duration = Duration::from_millis(250);
 
+/// How long the next message is awaited without sleep.
+const MOMENT: Duration = Duration::from_micros(100);
+
 /// The part of `grace` that the plan may use.
 pub(crate) fn plan_time(grace: Duration) -> Duration {
     grace.saturating_sub(TEARDOWN.min(grace / 10))
@@ -130,6 +133,7 @@ impl Conductor {
         let post = self.control.post();
         self.launch();
         while self.machine.state() != State::Ended {
+            self.teller.deliver();
             let message = match (self.messages.try_recv(), self.machine.poll_timeout()) {
                 (Ok(message), _) => Some(message),
                 (Err(_), Some(at)) => match tokio::time::timeout(clock::until(at), post.arrived()).await {
@@ -144,7 +148,7 @@ impl Conductor {
             self.step(message);
         }
         let end = self.close();
-        self.teller.finish(Duration::from_secs(1));
+        self.teller.end().wait(Duration::from_secs(1));
         end
     }
 
@@ -173,10 +177,30 @@ impl Conductor {
     }
 
     fn next(&self) -> Option<Message> {
+        if let Some(message) = self.soon() {
+            return Some(message);
+        }
+        self.teller.deliver();
         match self.machine.poll_timeout() {
             Some(at) => self.messages.recv_timeout(clock::until(at)).ok(),
             // `self.control` holds a sender: it cannot be disconnected.
             None => self.messages.recv().ok(),
+        }
+    }
+
+    /// What comes within a moment of a stop. Most hooks end at once, and then to sleep and to be woken is most of the time
+    /// that the stop takes.
+    fn soon(&self) -> Option<Message> {
+        if self.record.began.is_none() || self.running.is_empty() {
+            return None;
+        }
+        let began = clock::now();
+        loop {
+            match self.messages.try_recv() {
+                Ok(message) => return Some(message),
+                Err(_) if clock::now().since(began) >= MOMENT => return None,
+                Err(_) => std::thread::yield_now(),
+            }
         }
     }
 
@@ -358,6 +382,7 @@ impl Conductor {
         let deadline = machine.deadline().unwrap_or_else(clock::now) + spare;
         let latest = deadline.max(clock::now() + spare.min(TEARDOWN));
         drop(control);
+        let telling = teller.end();
         loop {
             match messages.recv_timeout(clock::until(latest)) {
                 Ok(Message::Gone) | Err(RecvTimeoutError::Disconnected) => break,
@@ -368,7 +393,7 @@ impl Conductor {
                 }
             }
         }
-        teller.finish(Duration::from_millis(100));
+        telling.wait(Duration::from_millis(100));
     }
 }
 

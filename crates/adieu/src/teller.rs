@@ -1,5 +1,6 @@
 //! Tells the world what happens: tracing, systemd. A thread of its own, as any of these may block.
 
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
@@ -32,39 +33,66 @@ pub(crate) enum News {
     Closed(Box<StopReport>),
 }
 
-/// Where news go; dropping it ends the thread when all has been told.
+/// Where news go, some at a time: each delivery wakes that thread, which would keep those from their work that do the stop.
+/// Dropping it ends the thread when all has been told.
 #[derive(Debug)]
 pub(crate) struct Teller {
-    news: Sender<News>,
+    waiting: RefCell<Vec<News>>,
+    news: Sender<Vec<News>>,
     told: Receiver<()>,
 }
 
+/// So many are delivered without waiting for a quiet moment.
+const MANY: usize = 32;
+
 impl Teller {
     pub(crate) fn start(app: &str) -> std::io::Result<Self> {
-        let (news, receiver) = mpsc::channel();
+        let (news, receiver) = mpsc::channel::<Vec<News>>();
         let (done, told) = mpsc::channel();
         let app = app.to_owned();
         let tell_all = move || {
-            for news in receiver {
+            for news in receiver.into_iter().flatten() {
                 // A subscriber of tracing is other people's code.
                 drop(catch_unwind(AssertUnwindSafe(|| tell(&app, &news))));
             }
             drop(done);
         };
         std::thread::Builder::new().name("adieu-tell".to_owned()).spawn(tell_all)?;
-        Ok(Self { news, told })
+        Ok(Self { waiting: RefCell::default(), news, told })
     }
 
+    /// Never blocks; told after the next [`deliver`](Self::deliver).
     pub(crate) fn tell(&self, news: News) {
-        // Fails only if that thread is gone, and then nobody is told any more.
-        let _told = self.news.send(news);
+        self.waiting.borrow_mut().push(news);
+        if self.waiting.borrow().len() >= MANY {
+            self.deliver();
+        }
     }
 
+    /// Never blocks.
+    pub(crate) fn deliver(&self) {
+        let news = self.waiting.take();
+        if !news.is_empty() {
+            // Fails only if that thread is gone, and then nobody is told any more.
+            let _told = self.news.send(news);
+        }
+    }
+
+    /// Nothing more will be told. Returns what [waits](Ending::wait) until all has been told.
+    pub(crate) fn end(self) -> Ending {
+        self.deliver();
+        Ending(self.told)
+    }
+}
+
+/// The last news are being told.
+#[derive(Debug)]
+pub(crate) struct Ending(Receiver<()>);
+
+impl Ending {
     /// Waits until all has been told, but not longer than `most`.
-    pub(crate) fn finish(self, most: Duration) {
-        let Self { news, told } = self;
-        drop(news);
-        let _disconnected_or_late = told.recv_timeout(most);
+    pub(crate) fn wait(self, most: Duration) {
+        let _disconnected_or_late = self.0.recv_timeout(most);
     }
 }
 

@@ -50,7 +50,10 @@ pub static ALL: &[Runtime] = &[
         marks: &[Title("postgres: ")],
         worker: true,
         left_to_its_master: &[
-            ("checkpointer", "the server ends it by SIGUSR2, when every session is gone: it writes the last checkpoint"),
+            (
+                "checkpointer",
+                "the server ends it by SIGUSR2, when every session is gone: it writes the last checkpoint",
+            ),
             ("logger", "it ends when nobody holds its pipe any more, so that no last word is lost"),
             ("stats collector", "the server ends it by SIGQUIT, when every session is gone"),
         ],

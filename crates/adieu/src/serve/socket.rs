@@ -4,7 +4,7 @@ use std::net::Shutdown;
 use std::task::{Context, Poll, ready};
 
 use socket2::SockRef;
-use tokio::io::ReadBuf;
+use tokio::io::{Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 /// An accepted connection. Used through `&self` by the protocol and, to look at it or to cut it, by the stop.
@@ -45,17 +45,22 @@ impl Socket {
 
     pub(super) fn poll_read(&self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
+            let room = buffer.remaining();
+            let mut whole = false;
+            // The outer step clears the readiness, as of before the read, of a socket that has given less than there was room
+            // for: it is empty (epoll(7), question 9), and asking it again would be a system call more for each request.
             let read = match self {
                 Self::Tcp(stream) => {
                     ready!(stream.poll_read_ready(context))?;
-                    stream.try_read_buf(buffer)
+                    stream.try_io(Interest::READABLE, || emptied(stream.try_read_buf(buffer), room, &mut whole))
                 }
                 Self::Unix(stream) => {
                     ready!(stream.poll_read_ready(context))?;
-                    stream.try_read_buf(buffer)
+                    stream.try_io(Interest::READABLE, || emptied(stream.try_read_buf(buffer), room, &mut whole))
                 }
             };
             match read {
+                Err(_) if whole => return Poll::Ready(Ok(())),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 other => return Poll::Ready(other.map(drop)),
             }
@@ -80,4 +85,10 @@ impl Socket {
             }
         }
     }
+}
+
+/// Calls a read that has left room in the buffer one that would block next time, and says so in `whole`.
+fn emptied(read: io::Result<usize>, room: usize, whole: &mut bool) -> io::Result<usize> {
+    *whole = read.as_ref().is_ok_and(|bytes| (1..room).contains(bytes));
+    if *whole { Err(io::ErrorKind::WouldBlock.into()) } else { read }
 }
