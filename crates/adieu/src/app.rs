@@ -10,7 +10,7 @@ use tokio::runtime;
 
 use crate::caught::caught;
 use crate::component::Component;
-use crate::conductor::{Conductor, plan_time};
+use crate::conductor::{Conductor, Delivery, TELL, plan_time};
 use crate::control::{Control, Message, Stage};
 use crate::error::BuildError;
 use crate::hook::{Entry, Slot};
@@ -286,9 +286,7 @@ impl App {
         let runtime = builder.enable_all().build().map_err(BuildError::Runtime)?;
         let Running { conductor, control, seat, farewells } = self.make_ready(runtime.handle())?;
         let (deliver, delivered) = mpsc::channel();
-        let (through, is_through) = mpsc::channel::<()>();
         let conduct = move || {
-            let _through = through;
             conductor.run(move |end| {
                 // `main` waits for it, unless it has panicked.
                 let _delivered = deliver.send(end);
@@ -297,22 +295,24 @@ impl App {
         let thread = std::thread::Builder::new().name("adieu-stop".to_owned()).spawn(conduct);
         drop(thread.map_err(BuildError::Thread)?);
         // What is left of the components is dropped here, where the conductor watches, and not there.
-        let report = delivered.recv().map(|(report, left)| {
+        let delivered = delivered.recv().map(|Delivery { report, left, telling }| {
             drop(left);
-            report
+            (report, telling)
         });
         if runtime.metrics().num_alive_tasks() < MANY {
             runtime.shutdown_timeout(JOIN_RUNTIME);
         } else {
             runtime.shutdown_background();
         }
-        let report = report.map(|report| tell_all(report, farewells));
+        let report = delivered.map(|(report, telling)| {
+            let report = tell_all(report, farewells);
+            telling.wait(TELL);
+            report
+        });
         drop(seat);
         control.move_on(Stage::Closed);
+        // The conductor's thread has nothing to do any more, and nobody waits for its end.
         control.tell(Message::Gone);
-        drop(control);
-        // At once, as it has been told. Not a join: the thread's own end is nothing to wait for.
-        let _disconnected = is_through.recv();
         report.map_err(|_| BuildError::Thread(std::io::Error::other("the conductor has panicked")))
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use adieu_core::Timestamp;
@@ -19,7 +19,7 @@ use crate::context::{StartContext, StopContext};
 use crate::control::{Control, Message, Post, Stage};
 use crate::hook::{BoxError, Entry, HookFn, StartFn};
 use crate::report::{Cause, StopReport};
-use crate::teller::{News, Teller};
+use crate::teller::{Ending, News, Teller};
 use crate::{clock, dump, last_resort, summary};
 
 /// What is kept of the grace period for the end of the process itself, after the plan is over: at most this, and at most a
@@ -61,6 +61,18 @@ pub(crate) struct Leftovers {
     _starts: HashMap<ComponentId, Option<StartFn>>,
     _hooks: HashMap<(ComponentId, Phase), HookFn>,
 }
+
+/// What the application gets when the plan is over.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) report: StopReport,
+    pub(crate) left: Leftovers,
+    /// The last news are on their way.
+    pub(crate) telling: Ending,
+}
+
+/// How long the process waits for the last news to be told: a subscriber of tracing may block.
+pub(crate) const TELL: Duration = Duration::from_millis(100);
 
 impl std::fmt::Debug for Leftovers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -114,16 +126,21 @@ impl Conductor {
     }
 
     /// Runs to the end. `deliver` gets the report; unless the application is gone by the deadline then, the process ends.
-    pub(crate) fn run(mut self, deliver: impl FnOnce((StopReport, Leftovers))) {
+    pub(crate) fn run(mut self, deliver: impl FnOnce(Delivery)) {
         self.launch();
         while self.machine.state() != State::Ended {
             let message = self.next();
             self.step(message);
         }
         let (report, left) = self.close();
-        let (kept, code) = (report.clone(), report.code());
-        deliver((report, left));
-        self.watch(kept, code);
+        let kept = report.clone();
+        let Self { teller, messages, machine, grace, control, .. } = self;
+        // Whoever else has one tells by the end of the last that everybody is gone.
+        drop(control);
+        deliver(Delivery { report, left, telling: teller.end() });
+        let spare = grace.saturating_sub(plan_time(grace));
+        let deadline = machine.deadline().unwrap_or_else(clock::now) + spare;
+        last_resort::watch(&messages, kept, deadline.max(clock::now() + spare.min(TEARDOWN)));
     }
 
     /// As [`run`](Self::run), on the runtime of the application itself and by its clock, which may be paused; without the
@@ -372,28 +389,6 @@ impl Conductor {
             running.cut.cancel();
             running.task.abort();
         }
-    }
-
-    /// Waits until the application has let go of everything; at the deadline, or a moment after the plan is over if that
-    /// is later, the process ends without it.
-    fn watch(self, mut report: StopReport, code: u8) {
-        let Self { teller, messages, machine, grace, control, .. } = self;
-        let spare = grace.saturating_sub(plan_time(grace));
-        let deadline = machine.deadline().unwrap_or_else(clock::now) + spare;
-        let latest = deadline.max(clock::now() + spare.min(TEARDOWN));
-        drop(control);
-        let telling = teller.end();
-        loop {
-            match messages.recv_timeout(clock::until(latest)) {
-                Ok(Message::Gone) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => {
-                    report.notes.push("the process did not end by itself: main or a destructor is blocked".to_owned());
-                    last_resort::exit(&report, if code == 0 { 124 } else { code });
-                }
-            }
-        }
-        telling.wait(Duration::from_millis(100));
     }
 }
 

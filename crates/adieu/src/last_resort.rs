@@ -1,16 +1,36 @@
 //! The end of a process that does not end by itself.
 
 use std::io::Write;
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use adieu_core::Timestamp;
+
+use crate::clock;
+use crate::control::Message;
 use crate::report::StopReport;
 
 /// How long writing the report may hold up the end: standard error may be a pipe that nobody reads.
 const WRITE: Duration = Duration::from_millis(100);
 
+/// Waits until the application has let go of everything; at the deadline, or a moment after the plan is over if that is
+/// later, the process ends without it.
+pub(crate) fn watch(messages: &Receiver<Message>, mut report: StopReport, latest: Timestamp) {
+    loop {
+        match messages.recv_timeout(clock::until(latest)) {
+            Ok(Message::Gone) | Err(RecvTimeoutError::Disconnected) => return,
+            Ok(_) => {}
+            Err(RecvTimeoutError::Timeout) => {
+                report.notes.push("the process did not end by itself: main or a destructor is blocked".to_owned());
+                let code = report.code();
+                exit(&report, if code == 0 { 124 } else { code });
+            }
+        }
+    }
+}
+
 /// Writes the report to standard error and ends the process, whatever its other threads do: no destructors, no handlers.
-pub(crate) fn exit(report: &StopReport, code: u8) -> ! {
+fn exit(report: &StopReport, code: u8) -> ! {
     let text = report.to_string();
     let (done, written) = mpsc::channel();
     let write = move || {

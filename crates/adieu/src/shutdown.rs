@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::conductor::{Conductor, Leftovers, plan_time};
+use crate::conductor::{Conductor, Delivery, TELL, plan_time};
 use crate::control::{Control, Message, Stage};
 use crate::error::BuildError;
 use crate::guard::InFlight;
@@ -38,7 +38,7 @@ use crate::{builtin, grants};
 pub struct Shutdown {
     control: Control,
     finished: CancellationToken,
-    report: oneshot::Receiver<(StopReport, Leftovers)>,
+    report: oneshot::Receiver<Delivery>,
     name: String,
 }
 
@@ -100,8 +100,9 @@ impl Shutdown {
         finished.cancel();
         control.tell(Message::Close(Cause::Finished("main".to_owned())));
         let report = match report.await {
-            Ok((report, left)) => {
+            Ok(Delivery { report, left, telling }) => {
                 drop(left);
+                telling.told(TELL).await;
                 report
             }
             Err(_) => StopReport::refused(&name, &BuildError::Thread(std::io::Error::other("it has panicked"))),

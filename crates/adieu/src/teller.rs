@@ -2,13 +2,13 @@
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use adieu_core::stop_plan::{Phase, Verdict, Why};
 
-use crate::notify;
 use crate::report::{Outcome, StopReport};
+use crate::{clock, notify};
 
 /// What there is to tell.
 #[derive(Debug)]
@@ -93,6 +93,14 @@ impl Ending {
     /// Waits until all has been told, but not longer than `most`.
     pub(crate) fn wait(self, most: Duration) {
         let _disconnected_or_late = self.0.recv_timeout(most);
+    }
+
+    /// As [`wait`](Self::wait), on a runtime that need not know timers. Mostly all has been told already. Cancel safe.
+    pub(crate) async fn told(self, most: Duration) {
+        let latest = clock::now() + most;
+        while self.0.try_recv() == Err(TryRecvError::Empty) && clock::now() < latest {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

@@ -147,7 +147,7 @@ fn closing_from_everywhere_at_once_closes_once() {
     // S13: exactly once under concurrent callers; asking again is nothing.
     fn service() -> StopReport {
         let app = App::new("shop");
-        told(&app, "redis");
+        let redis = told(&app, "redis");
         let control = app.control();
         app.task("crowd", |context| async move {
             for _ in 0..8 {
@@ -157,7 +157,8 @@ fn closing_from_everywhere_at_once_closes_once() {
                     control.close();
                 });
             }
-        });
+        })
+        .after(&redis);
         let report = app.run();
         control.close();
         report
