@@ -19,9 +19,10 @@ pub fn read(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
 }
 
 /// Lets go the pages of this program's own code and constants that are in memory for it: what is needed again comes back from
-/// the page cache, page by page. After a start, most of them were needed for the start only (`madvise(2)`, MADV_DONTNEED).
-/// Of each group of functions in `soon`, all code from the first to the last is brought back at once.
-pub fn release_code(soon: &[&[*const ()]]) {
+/// the page cache, some pages at a time. After a start, most of them were needed for the start only (`madvise(2)`,
+/// MADV_DONTNEED). What surrounds the functions in `soon` is brought back at once, and no more: each page that is there makes
+/// the end of the process longer.
+pub fn release_code(soon: &[*const ()]) {
     unsafe extern "C" {
         /// From the linker: where the first segment begins, and where code ends (`end(3)`).
         static __executable_start: u8;
@@ -37,16 +38,9 @@ pub fn release_code(soon: &[&[*const ()]]) {
         unsafe { libc::madvise(from as *mut libc::c_void, to - from, libc::MADV_DONTNEED) };
     }
     // The one function of libc's that only an end needs.
-    let kill: &[*const ()] = &[libc::kill as *const ()];
-    for group in soon.iter().chain([&kill]) {
-        let within = group.iter().map(|function| function.addr()).filter(|address| (from..to).contains(address));
-        let (Some(first), Some(last)) = (within.clone().min(), within.max()) else { continue };
-        for address in (first..last).step_by(AROUND).chain([last]) {
-            // SAFETY: within the same mappings, and readable code.
-            unsafe { std::ptr::with_exposed_provenance::<u8>(address).read_volatile() };
-        }
+    let kill = libc::kill as *const ();
+    for address in soon.iter().chain([&kill]).map(|function| function.addr()).filter(|at| (from..to).contains(at)) {
+        // SAFETY: within the same mappings, and readable code.
+        unsafe { std::ptr::with_exposed_provenance::<u8>(address).read_volatile() };
     }
 }
-
-/// So much the kernel brings back with a page (`fault_around_bytes`).
-const AROUND: usize = 64 * 1024;

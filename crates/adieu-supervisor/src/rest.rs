@@ -4,11 +4,10 @@ use std::ffi::CStr;
 use std::time::Duration;
 
 use adieu_core::Timestamp;
-use adieu_core::switch::Switch;
 use adieu_core::timeline::Timeline;
-use adieu_linux::{clock, memory, wait};
+use adieu_linux::{clock, memory};
 
-use crate::groups::Groups;
+use crate::paths::Paths;
 use crate::supervisor::Supervisor;
 
 /// So long after a generation has come or gone. Programs that end sooner do not pay for it.
@@ -32,20 +31,11 @@ impl Supervisor {
         for running in self.running.values_mut() {
             running.look_at_memory();
         }
-        // What ends a program should not have to be fetched first: everything between the machine and the beginning of all,
-        // as the linker puts it together.
+        // What ends a program should not have to be fetched first.
         memory::release_code(&[
-            &[
-                Switch::handle as *const (),
-                Timeline::record as *const (),
-                wait::reap as *const (),
-                Self::tell as *const (),
-                Self::wait_and_dispatch as *const (),
-                Self::main_changed as *const (),
-                Groups::release as *const (),
-                crate::run as *const (),
-            ],
-            &[CStr::from_bytes_with_nul as *const ()],
+            Timeline::record as *const (),
+            Paths::retire as *const (),
+            CStr::from_bytes_with_nul as *const (),
         ]);
     }
 }
