@@ -3,6 +3,7 @@
 //! Each module wraps one kernel facility and says which manual page it follows. Functions return [`std::io::Error`] with
 //! the kernel's own errno; the callers know what it means for them.
 
+pub mod barrier;
 pub mod clock;
 pub mod connections;
 pub mod descriptors;

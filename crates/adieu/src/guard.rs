@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 
 use crate::clock;
 use crate::error::Stopping;
+use crate::fence;
 use crate::hook::lock;
 use crate::place::{Place, Shards};
 use crate::report::StillInFlight;
@@ -37,29 +38,23 @@ struct Shared {
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
     closed: AtomicBool,
-    /// How much has begun although it is closed, within work that was in flight.
-    late: AtomicU64,
     ended: Notify,
 }
 
 impl Gate {
     /// To be asked after the work has been counted: whoever closes the gate looks at the counts after that, so one of the
-    /// two sees the other (both sides are sequentially consistent).
+    /// two sees the other ([`fence`]).
     #[inline]
     pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::SeqCst)
     }
 
-    /// Some work has been counted that belongs to other work, which still is in flight. To be said before that ends: whoever
-    /// adds the counts up may have passed this one's place already, and must not believe a sum of zero.
-    #[inline]
-    pub(crate) fn late(&self) {
-        if self.is_closed() {
-            self.late.fetch_add(1, Ordering::SeqCst);
-        }
+    fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        fence::of_stop();
     }
 
-    /// Some work has ended and is not counted any more.
+    /// Some work has ended and is counted as such.
     #[inline]
     pub(crate) fn ended(&self) {
         if self.is_closed() {
@@ -69,6 +64,8 @@ impl Gate {
 
     #[cold]
     fn wake(&self) {
+        // The count was written before, and whoever waits looks at it after having asked to be woken.
+        std::sync::atomic::fence(Ordering::SeqCst);
         self.ended.notify_waiters();
     }
 }
@@ -82,6 +79,7 @@ struct Named {
 
 impl InFlight {
     pub(crate) fn new() -> Self {
+        fence::prepare();
         let gate: &'static Gate = Box::leak(Box::default());
         let (named, places) = (Mutex::new(HashMap::new()), Mutex::new(Vec::new()));
         Self { shared: Arc::new(Shared { gate, next: AtomicU64::new(0), named, places }) }
@@ -124,20 +122,22 @@ impl InFlight {
     }
 
     /// Whether nothing is in flight; the gate must be closed.
+    ///
+    /// All ends are read before all beginnings: work that has handed over to other work is not seen to have ended unless the
+    /// other is seen to have begun, in whichever parts and ways the two are counted.
     fn is_empty(&self) -> bool {
-        loop {
-            let late = self.shared.gate.late.load(Ordering::SeqCst);
-            let count = self.count();
-            // What has begun late is in a part that may have been read before: read again.
-            if self.shared.gate.late.load(Ordering::SeqCst) == late {
-                return count == 0;
-            }
-        }
+        let ended = self.sum(Place::ended);
+        let named = lock(&self.shared.named).len();
+        named == 0 && self.sum(Place::begun) == ended
+    }
+
+    fn sum(&self, of: impl Fn(&Place) -> usize) -> usize {
+        lock(&self.shared.places).iter().fold(0, |sum, place| sum.wrapping_add(of(place)))
     }
 
     /// Refuses whatever is not counted yet.
     pub(crate) fn close(&self) {
-        self.shared.gate.closed.store(true, Ordering::SeqCst);
+        self.shared.gate.close();
     }
 
     /// Returns when nothing is in flight; the gate must be closed. Cancel safe.
@@ -145,6 +145,7 @@ impl InFlight {
         loop {
             // Made before the look: what ends after the look wakes it.
             let ended = self.shared.gate.ended.notified();
+            std::sync::atomic::fence(Ordering::SeqCst);
             if self.is_empty() {
                 return;
             }
@@ -190,9 +191,7 @@ impl Guard {
     /// Work that belongs to this one; never refused, as the drain waits for this one anyway.
     #[track_caller]
     pub fn nested(&self, name: impl Into<Cow<'static, str>>) -> Self {
-        let nested = self.all.add(name.into(), Location::caller());
-        self.all.shared.gate.late();
-        nested
+        self.all.add(name.into(), Location::caller())
     }
 }
 
@@ -245,5 +244,57 @@ mod tests {
         drop(baton);
         looker.join().expect("nothing was overlooked");
         assert!(in_flight.is_empty());
+    }
+
+    /// Work begins on more threads than have parts of their own while the gate closes: all of it is either refused or waited
+    /// for.
+    #[test]
+    fn whoever_comes_as_the_gate_closes_is_refused_or_waited_for() {
+        const THREADS: usize = 20;
+        for round in 0..40 {
+            let in_flight = InFlight::new();
+            let place = in_flight.place("work");
+            let drained = Arc::new(AtomicBool::new(false));
+            let begun = Arc::new(AtomicUsize::new(0));
+            let workers: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    let (drained, begun) = (drained.clone(), begun.clone());
+                    std::thread::spawn(move || {
+                        while let Ok(entered) = place.enter() {
+                            let _begun = begun.fetch_add(1, Ordering::Relaxed);
+                            std::hint::spin_loop();
+                            assert!(!drained.load(Ordering::SeqCst), "work was overlooked");
+                            drop(entered);
+                        }
+                    })
+                })
+                .collect();
+            while begun.load(Ordering::Relaxed) < THREADS * (round % 5 + 1) {
+                std::thread::yield_now();
+            }
+            in_flight.close();
+            let waiting = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+            waiting.block_on(in_flight.drained());
+            drained.store(true, Ordering::SeqCst);
+            for worker in workers {
+                worker.join().expect("nothing was overlooked");
+            }
+            assert_eq!(place.begun(), place.ended());
+        }
+    }
+
+    #[test]
+    fn parts_go_from_thread_to_thread_and_count_on() {
+        let in_flight = InFlight::new();
+        let place = in_flight.place("short lives");
+        let kept: Vec<_> = (0..200)
+            .map(|_| {
+                let enter = move || (place.enter().expect("open"), drop(place.enter().expect("open")));
+                std::thread::spawn(enter).join().expect("it counts").0
+            })
+            .collect();
+        assert_eq!((in_flight.count(), place.begun()), (200, 400));
+        drop(kept);
+        assert_eq!((in_flight.count(), place.ended()), (0, 400));
     }
 }

@@ -71,6 +71,7 @@ mod context;
 mod control;
 mod dump;
 mod error;
+mod fence;
 mod grants;
 mod guard;
 mod hook;

@@ -1,63 +1,105 @@
 //! Counting what begins on one thread and ends on another without the threads getting into each other's way.
+//!
+//! **Invariant.** A thread writes only to its own part of a count, and no other thread writes there: so it needs no atomic
+//! read-modify-write. What begins and what ends are counted apart, as both only grow: whoever reads all ends first and all
+//! beginnings after that, and finds as many, knows that at a moment in between nothing was in flight.
 
 use std::cell::Cell;
 use std::panic::Location;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::Stopping;
+use crate::fence;
 use crate::guard::Gate;
+use crate::hook::lock;
 
-/// How many threads count without sharing a cache line; more than these share.
-const SHARDS: usize = 16;
+/// How many threads have a part of their own, and one more part that all others share.
+const OWNED: usize = 15;
+const SHARED: usize = OWNED;
 
-/// One thread's part of a count, alone on its cache lines (two: processors fetch pairs): what has begun on that thread and not
-/// ended, on whichever thread it does.
+/// One thread's part of a count, alone on its cache lines (two: processors fetch pairs).
 #[derive(Debug, Default)]
 #[repr(align(128))]
-struct Shard(AtomicUsize);
-
-#[derive(Debug, Default)]
-pub(crate) struct Shards([Shard; SHARDS]);
+struct Shard {
+    begun: AtomicUsize,
+    ended: AtomicUsize,
+}
 
 const UNKNOWN: usize = usize::MAX;
 
 thread_local! {
     /// This thread's part of every count.
     static OWN: Cell<usize> = const { Cell::new(UNKNOWN) };
+    /// Gives it back when the thread ends.
+    static HELD: Cell<Option<Held>> = const { Cell::new(None) };
 }
 
-/// Threads get parts in turn.
-#[cold]
-fn assign(own: &Cell<usize>) -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    let index = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
-    own.set(index);
-    index
+/// Parts that no living thread has. The lock hands their counts over, too.
+static FREE: Mutex<[bool; OWNED]> = Mutex::new([true; OWNED]);
+
+/// A part that this thread has.
+struct Held(usize);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        // What this thread still counts in its last steps.
+        OWN.set(SHARED);
+        if let Some(free) = lock(&FREE).get_mut(self.0) {
+            *free = true;
+        }
+    }
 }
+
+#[cold]
+fn assign() -> usize {
+    let mut free = lock(&FREE);
+    let found = free.iter().position(|free| *free);
+    free.iter_mut().skip(found.unwrap_or(OWNED)).take(1).for_each(|free| *free = false);
+    drop(free);
+    let held = found.map(Held);
+    let index = held.as_ref().map_or(SHARED, |held| held.0);
+    OWN.set(index);
+    // Gone already in a thread's last steps: then the part is given back here, and `OWN` says so.
+    let _kept = HELD.try_with(|held_for_good| held_for_good.set(held));
+    OWN.get()
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Shards([Shard; OWNED + 1]);
 
 impl Shards {
     pub(crate) fn leak() -> &'static Self {
         Box::leak(Box::default())
     }
 
+    /// Counts one more in this thread's part.
     #[inline]
-    fn own(&self) -> &AtomicUsize {
-        // While a thread ends its locals are gone; any part will do.
-        let index = OWN.try_with(|own| if own.get() == UNKNOWN { assign(own) } else { own.get() }).unwrap_or(0);
-        &self.0[index % SHARDS].0
+    fn add(&self, which: impl Fn(&Shard) -> &AtomicUsize) {
+        let index = match OWN.get() {
+            UNKNOWN => assign(),
+            index => index,
+        };
+        // Never beyond the end: the bound is for the compiler.
+        let count = which(&self.0[index.min(SHARED)]);
+        if index >= SHARED || fence::work_pays() {
+            count.fetch_add(1, Ordering::SeqCst);
+        } else {
+            // Released: whoever sees this end sees what began before it.
+            count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
+            fence::of_work();
+        }
     }
 
-    /// Parts are read one after the other: a sum of zero means that nothing is in flight only if nothing has begun
-    /// meanwhile ([`Gate::late`]).
-    fn sum(&self) -> usize {
-        self.0.iter().map(|shard| shard.0.load(Ordering::SeqCst)).sum()
+    fn sum(&self, which: impl Fn(&Shard) -> &AtomicUsize) -> usize {
+        self.0.iter().fold(0, |sum, shard| sum.wrapping_add(which(shard).load(Ordering::SeqCst)))
     }
 }
 
 /// A place in the source where many small pieces of work begin, such as requests. Copied freely.
 ///
-/// Entering and leaving costs about as much as cloning and dropping an `Arc`, and stays that cheap when several threads
-/// do it at once.
+/// Entering and leaving costs less than cloning and dropping an `Arc`, and stays that cheap when several threads do it at
+/// once.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     name: &'static str,
@@ -82,29 +124,32 @@ impl Place {
     /// [`Stopping`] when the drain has begun.
     #[inline]
     pub fn enter(&self) -> Result<Entered, Stopping> {
-        let entered = self.count_one();
+        let entered = self.enter_late();
         if self.gate.is_closed() { Err(Stopping) } else { Ok(entered) }
     }
 
     /// As [`enter`](Self::enter), for work that belongs to some that is in flight, which the drain waits for anyway.
     #[inline]
     pub fn enter_late(&self) -> Entered {
-        let entered = self.count_one();
-        self.gate.late();
-        entered
-    }
-
-    #[inline]
-    fn count_one(&self) -> Entered {
-        let shard = self.shards.own();
-        shard.fetch_add(1, Ordering::SeqCst);
-        Entered { shard, gate: self.gate }
+        self.shards.add(|shard| &shard.begun);
+        Entered { shards: self.shards, gate: self.gate }
     }
 
     /// How many are in flight here.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.shards.sum()
+        let ended = self.ended();
+        self.begun().wrapping_sub(ended)
+    }
+
+    /// How many have begun here, ever.
+    pub(crate) fn begun(&self) -> usize {
+        self.shards.sum(|shard| &shard.begun)
+    }
+
+    /// How many have ended here, ever.
+    pub(crate) fn ended(&self) -> usize {
+        self.shards.sum(|shard| &shard.ended)
     }
 
     /// Its name.
@@ -124,14 +169,14 @@ impl Place {
 #[derive(Debug)]
 #[must_use = "the work is in flight only until this is dropped"]
 pub struct Entered {
-    shard: &'static AtomicUsize,
+    shards: &'static Shards,
     gate: &'static Gate,
 }
 
 impl Drop for Entered {
     #[inline]
     fn drop(&mut self) {
-        self.shard.fetch_sub(1, Ordering::SeqCst);
+        self.shards.add(|shard| &shard.ended);
         self.gate.ended();
     }
 }
