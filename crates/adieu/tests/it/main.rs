@@ -26,6 +26,8 @@ mod serve;
 #[cfg(unix)]
 mod signals;
 #[cfg(unix)]
+mod spans;
+#[cfg(unix)]
 mod subscriptions;
 #[cfg(unix)]
 mod systemd;
