@@ -14,6 +14,8 @@ mod faults;
 #[cfg(unix)]
 mod generated;
 #[cfg(unix)]
+mod leaving;
+#[cfg(unix)]
 mod order;
 #[cfg(unix)]
 mod own_main;
