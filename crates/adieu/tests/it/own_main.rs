@@ -98,6 +98,8 @@ fn other_signals_have_hooks_and_say_what_is_running() {
             let shutdown = Shutdown::install("own", Duration::from_secs(20)).expect("handlers");
             let shutdown = shutdown.stop_signals([Signal::TERM]).expect("handled");
             shutdown.on_signal(Signal::HUP, |_| async { say("configuration read again") }).expect("subscribed");
+            // A copy beside what it does anyway.
+            shutdown.on_signal(Signal::USR1, |_| async { say("asked") }).expect("subscribed");
             let panics = |_| async { panic!("the profile is on a full disk") };
             shutdown.on_signal(Signal::WINCH, panics).expect("subscribed");
             let guard = shutdown.in_flight().guard("import of 42").expect("serving");
@@ -119,6 +121,7 @@ fn other_signals_have_hooks_and_say_what_is_running() {
         service.signal("HUP");
         service.hears("configuration read again");
         service.signal("USR1");
+        service.hears("asked");
         service.signal("TERM");
         service.hears("stopping");
         service.signal("USR1");
@@ -142,6 +145,7 @@ fn a_signal_that_nobody_can_handle_is_refused_and_the_others_stay() {
             let refused = shutdown.on_signal(Signal::KILL, |_| async {}).map_err(|error| error.kind());
             assert_eq!(refused, Err(std::io::ErrorKind::InvalidInput));
             let shutdown = shutdown.dump_signals([Signal::USR2]).expect("handled");
+            shutdown.on_signal(Signal::USR2, |_| async { say("asked") }).expect("subscribed");
             say("serving");
             shutdown.requested().await;
             shutdown.finish().await
@@ -150,6 +154,7 @@ fn a_signal_that_nobody_can_handle_is_refused_and_the_others_stay() {
     play(scene!(a_signal_that_nobody_can_handle_is_refused_and_the_others_stay), service, |mut service| {
         service.hears("serving");
         service.signal("USR2");
+        service.hears("asked");
         service.signal("HUP");
         let end = service.ends();
         assert_eq!((end.code(), end.report().cause), (Some(0), Cause::Signal(Signal::HUP)));
