@@ -23,6 +23,7 @@ mod front;
 mod handed_over;
 mod listen;
 mod server;
+mod service;
 mod settings;
 mod socket;
 mod stream;
@@ -35,6 +36,7 @@ pub use self::draining::{CloseHook, Draining, UntilDraining};
 pub use self::extractor::NotServed;
 pub use self::listen::Listen;
 pub use self::server::{ServeError, Server};
+pub use self::service::HttpService;
 pub use self::settings::Serve;
 pub use self::tcp::{Request, TcpConnection};
 #[cfg(feature = "tls")]
