@@ -21,7 +21,7 @@ pub(crate) fn test() -> Outcome {
     let lints = ["--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"];
     step(cargo(&["clippy", "--quiet"]).args(lints))?;
     // The library with as little as possible and with each feature alone: no part may need what it does not name.
-    for features in ["", "http", "tls", "systemd", "testing"] {
+    for features in ["", "http", "axum", "tls", "systemd", "testing"] {
         let words = ["clippy", "--quiet", "--package", "adieu", "--no-default-features", "--features", features];
         step(cargo(&words).args(["--", "--deny", "warnings"]))?;
     }

@@ -8,7 +8,6 @@ use adieu_core::signal::Signal;
 use adieu_core::stop_plan::{Phase, Plan, Policy};
 use tokio::runtime;
 
-use crate::caught::caught;
 use crate::component::Component;
 use crate::conductor::{Conductor, Delivery, TELL, plan_time};
 use crate::control::{Control, Message, Stage};
@@ -16,7 +15,7 @@ use crate::error::BuildError;
 use crate::hook::{Entry, Slot};
 use crate::report::StopReport;
 use crate::signals::{Inherited, Seat};
-use crate::{builtin, grants, notify, parent};
+use crate::{builtin, grants, notify, parent, signals};
 
 /// A service: components that start in order and stop in reverse, by one deadline.
 ///
@@ -120,23 +119,9 @@ impl App {
         F: Fn(Control) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let mut signals = crate::signals::subscribe([signal], 1)?;
+        let signals = signals::subscribe([signal], 1)?;
         self.asides.borrow_mut().push(Box::new(move |runtime, control| {
-            let control = control.clone();
-            runtime.spawn(async move {
-                while signals.recv().await.is_some() {
-                    let run = caught(|| {
-                        let running = hook(control.clone());
-                        Box::pin(async move {
-                            running.await;
-                            Ok(())
-                        })
-                    });
-                    if let Some(error) = run.await.error {
-                        tracing::error!(%signal, error, "the hook of a signal has panicked");
-                    }
-                }
-            });
+            drop(runtime.spawn(signals::run_at_each(signals, hook, control.clone())));
         }));
         Ok(())
     }

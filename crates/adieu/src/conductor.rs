@@ -19,6 +19,7 @@ use crate::context::{StartContext, StopContext};
 use crate::control::{Control, Message, Post, Stage};
 use crate::hook::{BoxError, Entry, HookFn, StartFn};
 use crate::report::{Cause, StopReport};
+use crate::spans::{Audience, PhaseSpan, StopSpan};
 use crate::teller::{Ending, News, Teller};
 use crate::{clock, dump, last_resort, summary};
 
@@ -54,6 +55,9 @@ pub(crate) struct Conductor {
     hooks: HashMap<(ComponentId, Phase), HookFn>,
     running: HashMap<(ComponentId, Option<Phase>), Running>,
     record: Record,
+    audience: Audience,
+    stop_span: Option<Arc<StopSpan>>,
+    phase_span: Option<Arc<PhaseSpan>>,
 }
 
 /// Starts and hooks whose turn never came. To be dropped elsewhere: their destructors are other people's code.
@@ -109,14 +113,29 @@ impl Conductor {
         messages: Receiver<Message>,
         grace: Duration,
     ) -> std::io::Result<Self> {
-        let teller = Teller::start(&name)?;
+        let audience = Audience::here();
+        let teller = Teller::start(&name, audience.clone())?;
         let (mut starts, mut hooks) = (HashMap::new(), HashMap::new());
         for (index, entry) in entries.into_iter().enumerate() {
             starts.insert(ComponentId(index), entry.start);
             hooks.extend(entry.hooks.into_iter().map(|(phase, hook)| ((ComponentId(index), phase), hook)));
         }
-        let (machine, running, record) = (StopPlan::new(plan), HashMap::new(), Record::default());
-        Ok(Self { name, machine, control, runtime, messages, teller, grace, starts, hooks, running, record })
+        Ok(Self {
+            name,
+            machine: StopPlan::new(plan),
+            control,
+            runtime,
+            messages,
+            teller,
+            grace,
+            starts,
+            hooks,
+            running: HashMap::new(),
+            record: Record::default(),
+            audience,
+            stop_span: None,
+            phase_span: None,
+        })
     }
 
     /// Notes for the report, told at once as warnings.
@@ -188,6 +207,8 @@ impl Conductor {
         }
         let report = summary::report(&self.name, &self.machine, &mut self.record, &self.control);
         self.control.move_on(Stage::Closed);
+        // The teller has them still, and ends them.
+        (self.stop_span, self.phase_span) = (None, None);
         self.teller.tell(News::Closed(Box::new(report.clone())));
         let left = Leftovers { _starts: std::mem::take(&mut self.starts), _hooks: std::mem::take(&mut self.hooks) };
         (report, left)
@@ -294,13 +315,18 @@ impl Conductor {
                 Action::Stopping { .. } => {
                     self.record.began = Some(clock::now());
                     let cause = self.record.cause.get_or_insert(Cause::Asked).to_string();
-                    self.teller.tell(News::Stopping { cause, grace: self.grace });
+                    let (app, audience) = (self.name.clone(), self.audience.clone());
+                    let span = StopSpan::new(app, cause.clone(), self.grace, audience);
+                    self.stop_span = Some(Arc::clone(&span));
+                    self.teller.tell(News::Stopping { cause, grace: self.grace, span });
                 }
                 Action::Enter(phase) => self.enter(phase),
                 Action::Leave(phase, why) => {
                     if let Some(record) = self.record.phases.iter_mut().find(|record| record.phase == phase) {
                         record.left = Some((clock::now(), why));
                     }
+                    // The teller has it still, and ends it.
+                    self.phase_span = None;
                     self.teller.tell(News::Leave(phase, why));
                 }
                 Action::Run { component, phase, until, forced } => self.run_hook(component, phase, until, forced),
@@ -326,7 +352,8 @@ impl Conductor {
         }
         self.control.move_on(Stage::Stopping(phase));
         let left = self.machine.deadline().map_or(Duration::ZERO, clock::until) + (self.grace - plan_time(self.grace));
-        self.teller.tell(News::Enter(phase, left));
+        self.phase_span = self.stop_span.as_ref().map(|stop| PhaseSpan::new(stop, phase));
+        self.teller.tell(News::Enter { phase, left, span: self.phase_span.clone() });
     }
 
     /// Who was in flight when the first of them was cut.
@@ -342,7 +369,8 @@ impl Conductor {
         match self.starts.remove(&id).flatten() {
             Some(start) => {
                 let (app, component) = (self.name.clone(), self.machine.plan().name(id).to_owned());
-                let span = move || tracing::info_span!("start", app, component);
+                let audience = self.audience.clone();
+                let span = move || audience.span(|| tracing::info_span!(parent: None, "start", app, component));
                 let task = self.spawn(move || start(context), span, message);
                 self.running.insert((id, None), Running { task, cut: cancelled, since: clock::now() });
             }
@@ -356,8 +384,9 @@ impl Conductor {
         let message = move |ended: Ended| Message::HookEnded(component, phase, ended.how, ended.error);
         match self.hooks.remove(&(component, phase)) {
             Some(hook) => {
-                let (app, name) = (self.name.clone(), self.machine.plan().name(component).to_owned());
-                let span = move || tracing::info_span!("hook", app, component = name, %phase, forced);
+                let (name, of) = (self.machine.plan().name(component).to_owned(), self.phase_span.clone());
+                // Within the phase's, of which it lets go when it has its own: that one holds it.
+                let span = move || of.map_or_else(tracing::Span::none, |phase| phase.hook(&name, forced));
                 let task = self.spawn(move || hook(context), span, message);
                 self.running.insert((component, Some(phase)), Running { task, cut, since: clock::now() });
             }

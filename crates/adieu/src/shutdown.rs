@@ -1,3 +1,4 @@
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::guard::InFlight;
 use crate::hook::Entry;
 use crate::report::{Cause, StopReport};
 use crate::signals::Seat;
-use crate::{builtin, grants};
+use crate::{builtin, grants, signals};
 
 /// Signals, a deadline, guards and a report for those who keep their own `main`.
 ///
@@ -34,16 +35,23 @@ use crate::{builtin, grants};
 /// From the request on, the process has the grace period to end. Unless it has by then, it is ended: with the report on
 /// standard error and exit code 124, by a thread that no runtime can block. This holds after [`finish`](Self::finish)
 /// too, so a blocking task that keeps the runtime from being dropped does not keep the process.
+///
+/// SIGTERM, SIGINT and SIGHUP ask for the stop ([`stop_signals`](Self::stop_signals) changes that), SIGUSR1 writes to
+/// standard error what is running ([`Control::dump`]), and any other can have a [hook](Self::on_signal) of its own.
 #[derive(Debug)]
 pub struct Shutdown {
     control: Control,
+    runtime: Handle,
+    seat: Arc<Seat>,
+    stop_signals: Vec<Signal>,
+    dump_signals: Vec<Signal>,
     finished: CancellationToken,
     report: oneshot::Receiver<Delivery>,
     name: String,
 }
 
 impl Shutdown {
-    /// Installs the handlers of SIGTERM, SIGINT and SIGHUP. To be called first in `main`, within a tokio runtime.
+    /// Installs the handlers of SIGTERM, SIGINT, SIGHUP and SIGUSR1. To be called first in `main`, within a tokio runtime.
     ///
     /// # Errors
     /// [`BuildError::Thread`] when a thread could not be started, [`BuildError::Runtime`] outside of a runtime.
@@ -52,19 +60,23 @@ impl Shutdown {
         let runtime = Handle::try_current().map_err(|error| BuildError::Runtime(std::io::Error::other(error)))?;
         let (control, messages) = Control::new();
         let seat = Seat::of_application(control.post(), control.children().clone());
-        let inherited = seat.change(&[Signal::TERM, Signal::INT, Signal::HUP], &[]);
+        let (stop_signals, dump_signals) = (vec![Signal::TERM, Signal::INT, Signal::HUP], vec![Signal::USR1]);
+        let inherited = seat.change(&stop_signals, &dump_signals);
+        let seat = Arc::new(seat);
         let finished = CancellationToken::new();
         let entries = vec![main_entry(finished.clone()), builtin::in_flight_entry()];
         let specs = entries.iter().map(|entry| entry.spec.clone()).collect();
         let plan = Plan::new(specs, Policy { grace: plan_time(grace), ..Policy::default() })?;
         let plan = Arc::new(plan);
-        let mut conductor = Conductor::new(name.clone(), plan, entries, control.clone(), runtime, messages, grace)
-            .map_err(BuildError::Thread)?;
+        let mut conductor =
+            Conductor::new(name.clone(), plan, entries, control.clone(), runtime.clone(), messages, grace)
+                .map_err(BuildError::Thread)?;
         grants::notes(grace, &inherited).into_iter().for_each(|note| conductor.note(note));
         let (deliver, report) = oneshot::channel();
+        let kept = Arc::clone(&seat);
         let conduct = move || {
             // Signals are counted to the very end of the process.
-            let _seat = seat;
+            let _seat = kept;
             conductor.run(move |end| {
                 // Nobody waits for it if `main` has not come to `finish`: the deadline does the rest.
                 let _delivered = deliver.send(end);
@@ -72,7 +84,45 @@ impl Shutdown {
         };
         let thread = std::thread::Builder::new().name("adieu-stop".to_owned()).spawn(conduct);
         drop(thread.map_err(BuildError::Thread)?);
-        Ok(Self { control, finished, report, name })
+        Ok(Self { control, runtime, seat, stop_signals, dump_signals, finished, report, name })
+    }
+
+    /// The signals that ask for the stop. Default: SIGTERM, SIGINT and SIGHUP.
+    ///
+    /// # Errors
+    /// As [`signals::subscribe`]; the signals are those of before then.
+    pub fn stop_signals(mut self, signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
+        let signals: Vec<Signal> = signals.into_iter().collect();
+        let _inherited = self.seat.change(&signals, &self.dump_signals)?;
+        self.stop_signals = signals;
+        Ok(self)
+    }
+
+    /// The signals upon which it writes to standard error what is running. Default: SIGUSR1.
+    ///
+    /// # Errors
+    /// As [`signals::subscribe`]; the signals are those of before then.
+    pub fn dump_signals(mut self, signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
+        let signals: Vec<Signal> = signals.into_iter().collect();
+        let _inherited = self.seat.change(&self.stop_signals, &signals)?;
+        self.dump_signals = signals;
+        Ok(self)
+    }
+
+    /// `hook` runs at each of these signals, until the runtime ends: SIGUSR2 switches a profile on and off, SIGHUP reads the
+    /// configuration again (if it is no [stop signal](Self::stop_signals)). One at a time; signals that come meanwhile are
+    /// one more. A panic ends only that run of the hook.
+    ///
+    /// # Errors
+    /// As [`signals::subscribe`].
+    pub fn on_signal<F, Fut>(&self, signal: Signal, hook: F) -> io::Result<()>
+    where
+        F: Fn(Control) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let signals = signals::subscribe([signal], 1)?;
+        drop(self.runtime.spawn(signals::run_at_each(signals, hook, self.control())));
+        Ok(())
     }
 
     /// Returns when a stop is asked for: for `with_graceful_shutdown` and the like. Borrows nothing; cancel safe.
@@ -96,7 +146,9 @@ impl Shutdown {
     /// `main` is through: waits for what is in flight, until the deadline, and returns the report. Without a request this
     /// is one. Not cancel safe: dropped, the process is ended at the deadline.
     pub async fn finish(self) -> StopReport {
-        let Self { control, finished, report, name } = self;
+        let Self { control, finished, report, name, seat, .. } = self;
+        // The conductor has it too, to the end of the process.
+        drop(seat);
         finished.cancel();
         control.tell(Message::Close(Cause::Finished("main".to_owned())));
         let report = match report.await {

@@ -1,13 +1,14 @@
 //! Tells the world what happens: tracing, systemd. A thread of its own, as any of these may block.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use adieu_core::stop_plan::{Phase, Verdict, Why};
 
 use crate::report::{Outcome, StopReport};
+use crate::spans::{Audience, PhaseSpan, StopSpan};
 use crate::{clock, notify};
 
 /// What there is to tell.
@@ -19,9 +20,14 @@ pub(crate) enum News {
     Stopping {
         cause: String,
         grace: Duration,
+        span: Arc<StopSpan>,
     },
-    /// A phase, and how long everything may take from now on.
-    Enter(Phase, Duration),
+    Enter {
+        phase: Phase,
+        /// How long everything may take from now on.
+        left: Duration,
+        span: Option<Arc<PhaseSpan>>,
+    },
     Dump(String),
     Leave(Phase, Why),
     Over {
@@ -46,14 +52,15 @@ pub(crate) struct Teller {
 const MANY: usize = 32;
 
 impl Teller {
-    pub(crate) fn start(app: &str) -> std::io::Result<Self> {
+    pub(crate) fn start(app: &str, audience: Audience) -> std::io::Result<Self> {
         let (news, receiver) = mpsc::channel::<Vec<News>>();
         let (done, told) = mpsc::channel();
         let app = app.to_owned();
         let tell_all = move || {
+            let mut now = Now::default();
             for news in receiver.into_iter().flatten() {
                 // A subscriber of tracing is other people's code.
-                drop(catch_unwind(AssertUnwindSafe(|| tell(&app, &news))));
+                let _panicked = audience.call(|| now.tell(&app, news));
             }
             drop(done);
         };
@@ -104,6 +111,33 @@ impl Ending {
     }
 }
 
+/// Where the stop is.
+#[derive(Debug, Default)]
+struct Now {
+    stop: Option<Arc<StopSpan>>,
+    phase: Option<Arc<PhaseSpan>>,
+}
+
+impl Now {
+    fn tell(&mut self, app: &str, news: News) {
+        match &news {
+            News::Stopping { span, .. } => self.stop = Some(Arc::clone(span)),
+            News::Enter { span, .. } => self.phase.clone_from(span),
+            _ => {}
+        }
+        let span = self.phase.as_ref().map(|phase| phase.get()).or(self.stop.as_ref().map(|stop| stop.get()));
+        match span {
+            Some(span) => span.in_scope(|| tell(app, &news)),
+            None => tell(app, &news),
+        }
+        match news {
+            News::Leave(..) => self.phase = None,
+            News::Closed(_) => *self = Self::default(),
+            _ => {}
+        }
+    }
+}
+
 fn tell(app: &str, news: &News) {
     match news {
         News::Warning(text) => tracing::warn!(app, "{text}"),
@@ -112,11 +146,11 @@ fn tell(app: &str, news: &News) {
             notify::serving();
             tracing::info!(app, "serving");
         }
-        News::Stopping { cause, grace } => {
+        News::Stopping { cause, grace, .. } => {
             notify::stopping(*grace);
             tracing::info!(app, cause, grace = ?grace, "stopping");
         }
-        News::Enter(phase, left) => {
+        News::Enter { phase, left, .. } => {
             notify::entered(*phase, *left);
             tracing::debug!(app, %phase, "phase begins");
         }

@@ -3,13 +3,18 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use adieu_core::Timestamp;
 use tokio::sync::oneshot;
 
 use super::listen::Listener;
 use super::socket::Socket;
+use crate::clock;
 
 /// How long accepting pauses when the process has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(10);
+
+/// How long that is not said again.
+const SAID: Duration = Duration::from_secs(60);
 
 /// What ends the loop: a word, which is answered when the listener is closed.
 pub(super) type End = oneshot::Sender<oneshot::Sender<()>>;
@@ -21,6 +26,7 @@ pub(super) async fn accept(
     begin: impl Fn(Socket, Option<SocketAddr>),
 ) {
     let mut end = std::pin::pin!(end);
+    let mut told: Option<Timestamp> = None;
     let said = loop {
         tokio::select! {
             // First, so that a flood of connections does not starve the stop.
@@ -29,7 +35,15 @@ pub(super) async fn accept(
             accepted = listener.accept() => match accepted {
                 Ok((socket, peer)) => begin(socket, peer),
                 Err(error) if is_about_one(&error) => {}
-                Err(_) => tokio::time::sleep(EXHAUSTED).await,
+                Err(error) => {
+                    let now = clock::now();
+                    if told.is_none_or(|told| now.since(told) >= SAID) {
+                        told = Some(now);
+                        let at = listener.local_addr();
+                        tracing::error!(?at, %error, "cannot accept, and tries again: who connects waits meanwhile");
+                    }
+                    tokio::time::sleep(EXHAUSTED).await;
+                }
             },
         }
     };

@@ -18,7 +18,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tower_service::Service;
 
 use super::answer::answer;
@@ -27,6 +27,7 @@ use super::draining::Level;
 use super::front::{Front, Transport};
 use super::settings::Serve;
 use super::stream::Stream;
+use super::streams::Streams;
 use crate::hook::BoxError;
 
 /// How an HTTP/2 client begins (RFC 9113, 3.4).
@@ -159,8 +160,8 @@ where
     let away = if connection.level() < Level::Announced { Level::Announced } else { Level::Draining };
     let counted = Arc::clone(&connection);
     let service = service_fn(move |request| answer(service.clone(), request, Arc::clone(&counted)));
-    let mut builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    builder.timer(TokioTimer::new());
+    let mut builder = hyper::server::conn::http2::Builder::new(Streams(Arc::clone(&connection)));
+    builder.timer(TokioTimer::new()).enable_connect_protocol();
     let mut protocol = pin!(builder.serve_connection(TokioIo::new(front), service));
     tokio::select! {
         biased;

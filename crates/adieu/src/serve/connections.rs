@@ -29,7 +29,8 @@ pub enum ConnectionState {
     Active,
     /// Between an answer and the next request.
     Idle,
-    /// Upgraded (a WebSocket): it belongs to the application.
+    /// Upgraded (a WebSocket): it belongs to the application, or with HTTP/2 a stream of it does while nothing else is
+    /// answered.
     Hijacked,
     /// Gone, or only waiting for the other side to see that.
     Closed,
@@ -115,6 +116,8 @@ pub(super) struct Connection {
     stage: AtomicU8,
     /// Requests that are being answered: more than one with HTTP/2.
     busy: AtomicUsize,
+    /// Streams of HTTP/2 that belong to the application.
+    upgraded: AtomicUsize,
     /// Bytes have come since the last request began: the next one's beginning, or a body's rest.
     pub(super) partial: AtomicBool,
     /// The last write could not be made: not everything is out.
@@ -146,6 +149,7 @@ impl Connections {
             id,
             stage: AtomicU8::new(Stage::New as u8),
             busy: AtomicUsize::new(0),
+            upgraded: AtomicUsize::new(0),
             partial: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             owed: AtomicBool::new(false),
@@ -264,8 +268,10 @@ impl Connection {
         match self.stage() {
             Stage::New => ConnectionState::New,
             Stage::Handshake => ConnectionState::Handshake,
-            Stage::Requests if self.busy.load(Ordering::SeqCst) == 0 => ConnectionState::Idle,
-            Stage::Requests | Stage::Whole => ConnectionState::Active,
+            Stage::Requests if self.busy.load(Ordering::SeqCst) > 0 => ConnectionState::Active,
+            Stage::Requests if self.upgraded.load(Ordering::SeqCst) > 0 => ConnectionState::Hijacked,
+            Stage::Requests => ConnectionState::Idle,
+            Stage::Whole => ConnectionState::Active,
             Stage::Hijacked => ConnectionState::Hijacked,
             Stage::Closed => ConnectionState::Closed,
         }
@@ -322,6 +328,12 @@ impl Connection {
         Busy { _in_flight: self.all.requests.enter_late(), connection: Arc::clone(self) }
     }
 
+    /// A stream of it belongs to the application until the guard is dropped.
+    pub(super) fn upgraded(self: &Arc<Self>) -> Upgraded {
+        self.upgraded.fetch_add(1, Ordering::SeqCst);
+        Upgraded { _in_flight: self.all.hijacked.enter_late(), connection: Arc::clone(self) }
+    }
+
     /// Nobody has the socket any more, or nothing that matters can come: the drain does not wait for it.
     pub(super) fn close(&self) {
         self.stage.store(Stage::Closed as u8, Ordering::SeqCst);
@@ -351,5 +363,18 @@ impl Drop for Busy {
             // Idle now, which is to be looked at.
             self.connection.wake();
         }
+    }
+}
+
+/// A stream that belongs to the application.
+#[derive(Debug)]
+pub(super) struct Upgraded {
+    connection: Arc<Connection>,
+    _in_flight: Entered,
+}
+
+impl Drop for Upgraded {
+    fn drop(&mut self) {
+        self.connection.upgraded.fetch_sub(1, Ordering::SeqCst);
     }
 }

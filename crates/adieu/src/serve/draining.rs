@@ -55,7 +55,7 @@ impl Told {
 /// Told to every request, as an extension: whether the server is about to stop, and who asks. For answers that would never
 /// end by themselves (long polls, streams) and for upgraded connections. Cheap to clone.
 ///
-/// In axum: `Extension(draining): Extension<adieu::serve::Draining>`.
+/// In axum it is an extractor (feature `axum`), or else `Extension(draining): Extension<adieu::serve::Draining>`.
 #[derive(Debug, Clone)]
 pub struct Draining {
     connection: Arc<Connection>,

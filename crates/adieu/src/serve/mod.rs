@@ -16,20 +16,27 @@ mod answer;
 mod connection;
 mod connections;
 mod draining;
+#[cfg(feature = "axum")]
+mod extractor;
 mod front;
 #[cfg(all(feature = "systemd", target_os = "linux"))]
 mod handed_over;
 mod listen;
 mod server;
+mod service;
 mod settings;
 mod socket;
 mod stream;
+mod streams;
 mod tcp;
 
 pub use self::connections::{ConnectionCounts, ConnectionState, OpenConnection};
 pub use self::draining::{CloseHook, Draining, UntilDraining};
+#[cfg(feature = "axum")]
+pub use self::extractor::NotServed;
 pub use self::listen::Listen;
 pub use self::server::{ServeError, Server};
+pub use self::service::HttpService;
 pub use self::settings::Serve;
 pub use self::tcp::{Request, TcpConnection};
 #[cfg(feature = "tls")]

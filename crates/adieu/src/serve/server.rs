@@ -5,23 +5,20 @@ use std::task::Waker;
 use std::time::Duration;
 
 use adieu_core::stop_plan::Phase;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use tokio::sync::oneshot;
-use tower_service::Service;
 
 use super::accept::{self, accept};
 use super::connection::serve;
 use super::connections::{Connection, ConnectionCounts, Connections, OpenConnection};
 use super::draining::Level;
 use super::listen::{Listen, Listener};
+use super::service::HttpService;
 use super::settings::Serve;
 use crate::app::App;
 use crate::component::Component;
 use crate::control::{Control, Stage};
 use crate::error::Stopping;
-use crate::hook::{BoxError, lock};
+use crate::hook::lock;
 
 /// No new connection for so long: the traffic has gone elsewhere.
 const QUIET: Duration = Duration::from_millis(500);
@@ -55,39 +52,23 @@ impl Server {
     /// # Errors
     /// [`ServeError::Stopping`] when the stop has begun, [`ServeError::Listen`] when it cannot listen.
     #[track_caller]
-    pub fn start<S, B>(
+    pub fn start<S: HttpService>(
         control: &Control,
         listen: impl Into<Listen>,
         service: S,
         settings: Serve,
-    ) -> Result<Self, ServeError>
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Self, ServeError> {
         Self::http(control, None, listen.into(), service, settings, Location::caller())
     }
 
-    fn http<S, B>(
+    fn http<S: HttpService>(
         control: &Control,
         name: Option<&str>,
         listen: Listen,
         service: S,
         settings: Serve,
         at: &'static Location<'static>,
-    ) -> Result<Self, ServeError>
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Result<Self, ServeError> {
         let settings = Arc::new(settings);
         let how = Arc::clone(&settings);
         let begin = move |connection| drop(tokio::spawn(serve(connection, service.clone(), Arc::clone(&how))));
@@ -224,35 +205,24 @@ impl App {
     /// knowledge, or by TLS) on the same port. A listener of the same name or address that was handed over by who started
     /// the process (`LISTEN_FDS`) is used in place of one of its own.
     #[track_caller]
-    pub fn serve<S, B>(&self, name: impl Into<String>, listen: impl Into<Listen>, service: S) -> Component<'_, Server>
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    pub fn serve<S: HttpService>(
+        &self,
+        name: impl Into<String>,
+        listen: impl Into<Listen>,
+        service: S,
+    ) -> Component<'_, Server> {
         self.serve_with(name, listen, service, Serve::new())
     }
 
     /// As [`serve`](Self::serve), with settings.
     #[track_caller]
-    pub fn serve_with<S, B>(
+    pub fn serve_with<S: HttpService>(
         &self,
         name: impl Into<String>,
         listen: impl Into<Listen>,
         service: S,
         settings: Serve,
-    ) -> Component<'_, Server>
-    where
-        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send,
-        S::Error: Into<BoxError>,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    ) -> Component<'_, Server> {
         let (name, listen, at) = (name.into(), listen.into(), Location::caller());
         let given = name.clone();
         self.server(name, move |control| Server::http(control, Some(&given), listen, service, settings, at))

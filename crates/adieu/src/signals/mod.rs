@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod hook;
 mod hub;
 mod stdout;
 
@@ -36,6 +37,7 @@ use std::io;
 use adieu_core::signal::Signal;
 use tokio::sync::mpsc;
 
+pub(crate) use self::hook::run_at_each;
 pub(crate) use self::hub::{Inherited, Seat};
 pub use self::stdout::end_on_closed_stdout;
 

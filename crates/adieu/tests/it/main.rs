@@ -14,6 +14,8 @@ mod faults;
 #[cfg(unix)]
 mod generated;
 #[cfg(unix)]
+mod leaving;
+#[cfg(unix)]
 mod order;
 #[cfg(unix)]
 mod own_main;
@@ -25,6 +27,8 @@ mod reports;
 mod serve;
 #[cfg(unix)]
 mod signals;
+#[cfg(unix)]
+mod spans;
 #[cfg(unix)]
 mod subscriptions;
 #[cfg(unix)]

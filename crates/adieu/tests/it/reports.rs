@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use adieu::testing::{Fault, paused};
-use adieu::{App, Phase, StopReport};
+use adieu::{App, Phase, StopReport, Verdict};
 
 use crate::scene::{play_under, say, scene};
 
@@ -47,6 +47,22 @@ shop: forced stop in 4.75s (the program asked for it)
   in flight: 1 × import of 42
   in flight: 1 × requests";
     assert_eq!(text.join("\n"), expected);
+}
+
+#[test]
+fn a_report_tells_of_one_component_over_all_its_hooks() {
+    let report = eventful();
+    let of = |name: &str| {
+        let of = report.component(name).unwrap_or_else(|| panic!("{name} is in {report}"));
+        (of.verdict, of.asked, of.ended, of.took, of.error)
+    };
+    let (zero, ms) = (Duration::ZERO, Duration::from_millis);
+    // Asked to quiesce, in which it panicked, and then to drain, which was cut: that is worse.
+    let panic = Some("an injected panic");
+    assert_eq!(of("api"), (Verdict::Cut, Some(zero), Some(ms(4500)), ms(4500), panic));
+    assert_eq!(of("routes"), (Verdict::Failed, Some(ms(4500)), Some(ms(4500)), zero, Some("an injected error")));
+    assert_eq!(of("redis"), (Verdict::Done, Some(ms(4500)), Some(ms(4750)), ms(250), None));
+    assert_eq!(report.component("nobody"), None);
 }
 
 #[test]

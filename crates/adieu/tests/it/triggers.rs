@@ -4,7 +4,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use adieu::{App, Cause, Outcome, Phase, Signal, StopReport};
+use adieu::{App, Cause, Outcome, Signal, StopReport};
 
 use crate::scene::{play, play_under, say, scene};
 
@@ -141,49 +141,6 @@ fn a_subscriber_of_tracing_that_panics_or_blocks_holds_nothing_up() {
         assert_eq!((end.code(), end.report().outcome), (Some(0), Outcome::Clean));
         assert_eq!(end.events(), ["serving", "stop redis"]);
     });
-}
-
-#[test]
-fn hooks_run_in_spans_of_their_own() {
-    use std::sync::{Arc, Mutex};
-    type Seen = Arc<Mutex<Vec<String>>>;
-    struct Spans(Seen);
-    struct Fields(String);
-    impl tracing::field::Visit for Fields {
-        fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
-            self.0 += &format!(" {}={value:?}", field.name());
-        }
-    }
-    impl tracing::Subscriber for Spans {
-        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
-            metadata.is_span()
-        }
-        fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
-            let mut fields = Fields(span.metadata().name().to_owned());
-            span.record(&mut fields);
-            self.0.lock().expect("spans").push(fields.0);
-            tracing::span::Id::from_u64(1)
-        }
-        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
-        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
-        fn event(&self, _: &tracing::Event<'_>) {}
-        fn enter(&self, _: &tracing::span::Id) {}
-        fn exit(&self, _: &tracing::span::Id) {}
-    }
-    let seen = Seen::default();
-    let app = App::new("traced");
-    app.component("redis").start(|_| async { Ok::<_, std::io::Error>(()) }).stop(|_, _| async {});
-    tracing::subscriber::with_default(Spans(Arc::clone(&seen)), || {
-        let report = adieu::testing::paused(app, |control| async move {
-            control.serving().await;
-            control.close();
-        });
-        assert_eq!(report.outcome, Outcome::Clean, "{report}");
-    });
-    let spans = seen.lock().expect("spans").clone();
-    let of = |phase: Phase| format!("hook app=\"traced\" component=\"redis\" phase={phase} forced=false");
-    assert!(spans.contains(&"start app=\"traced\" component=\"redis\"".to_owned()), "{spans:?}");
-    assert!(spans.contains(&of(Phase::Close)), "{spans:?}");
 }
 
 #[test]

@@ -129,6 +129,13 @@ fn example_04_server_sent_events() {
         assert!(body.ends_with("\n\n") && client.ends());
         body.lines().filter(|line| line.starts_with("data: ")).count()
     });
+    // Another type ends as well, by the extractor.
+    under_load(&mut Example::start("04_server_sent_events", "api"), |port| {
+        let mut client = Client::connect(port);
+        let body = client.get("/lines").body;
+        assert!(body.ends_with('\n') && client.ends());
+        body.lines().filter(|line| line.starts_with("line ")).count()
+    });
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod client;
 mod examples;
+mod exhausted;
 mod http1;
 mod http2;
 mod peers;

@@ -1,0 +1,39 @@
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use crate::hook::BoxError;
+
+/// What can be served: an axum `Router`, tonic's `Routes`, any tower service that answers HTTP.
+///
+/// It is implemented for all of them, and never by hand: a [`Service`] that takes a `Request<Incoming>` and gives a
+/// `Response` with any body, can be cloned (each connection has a clone, each request one of that), and whose errors are
+/// errors. An error ends the connection, with HTTP/2 the stream.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be served",
+    label = "no tower service that is `Clone + Send + 'static` and answers a `Request<Incoming>`",
+    note = "an axum router serves itself: `Router<()>`, after `with_state(..)`"
+)]
+pub trait HttpService:
+    Service<
+        Request<Incoming>,
+        Response = Response<<Self as HttpService>::AnswerBody>,
+        Error: Into<BoxError>,
+        Future: Send,
+    > + Clone
+    + Send
+    + 'static
+{
+    /// The body of its answers.
+    type AnswerBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+}
+
+impl<S, B> HttpService for S
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>,
+    S: Clone + Send + 'static,
+    B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
+    type AnswerBody = B;
+}

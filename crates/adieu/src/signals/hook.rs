@@ -1,0 +1,24 @@
+use super::Subscription;
+use crate::caught::caught;
+use crate::control::Control;
+
+/// Runs `hook` at each signal, one at a time; what comes meanwhile is one more, as `signals` has room for one. A panic ends
+/// only that run. Returns never; cancel safe.
+pub(crate) async fn run_at_each<F, Fut>(mut signals: Subscription, hook: F, control: Control)
+where
+    F: Fn(Control) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    while let Some(signal) = signals.recv().await {
+        let run = caught(|| {
+            let running = hook(control.clone());
+            Box::pin(async move {
+                running.await;
+                Ok(())
+            })
+        });
+        if let Some(error) = run.await.error {
+            tracing::error!(%signal, error, "the hook of a signal has panicked");
+        }
+    }
+}
