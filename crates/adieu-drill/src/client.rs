@@ -15,7 +15,7 @@ use crate::record::Record;
 
 /// A client that has lost a request waits so long before the next: what is counted is how long nobody could be served, and
 /// not how fast a kernel refuses. So 32 clients lose about 1,600 requests a second while nobody listens.
-pub(crate) const AFTER_A_LOSS: Duration = Duration::from_millis(20);
+pub const AFTER_A_LOSS: Duration = Duration::from_millis(20);
 
 /// What every client needs to know.
 #[derive(Debug)]
@@ -68,15 +68,18 @@ pub(crate) async fn client(errand: &Errand, keeps: bool, record: &Record, over: 
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(crate) enum Unconnected {
+pub enum Unconnected {
     /// The server's doing.
     Lost(Class),
     /// This machine has no port or no descriptor left, or must not connect: no fault of the server.
     Ours(std::io::Error),
 }
 
-/// Connects within `limit`.
-pub(crate) async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, Unconnected> {
+/// Connects within `limit`, with TCP_NODELAY. Cancel safe.
+///
+/// # Errors
+/// [`Unconnected`] says whose fault it is.
+pub async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, Unconnected> {
     let Ok(connected) = tokio::time::timeout(limit, TcpStream::connect(address)).await else {
         return Err(Unconnected::Lost(Class::Timeout));
     };

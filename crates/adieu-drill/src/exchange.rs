@@ -15,26 +15,28 @@ use crate::class::Class;
 
 /// What is asked, and what is expected.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Ask<'a> {
-    pub(crate) request: &'a [u8],
+pub struct Ask<'a> {
+    /// The request, or what is left of it to be sent.
+    pub request: &'a [u8],
     /// For the whole answer.
-    pub(crate) timeout: Duration,
+    pub timeout: Duration,
     /// That the body must contain.
-    pub(crate) expect: Option<&'a str>,
+    pub expect: Option<&'a str>,
     /// That the answer must have; `None`: any below 500.
-    pub(crate) status: Option<u16>,
+    pub status: Option<u16>,
     /// A reset that comes later, and no FIN before it, is a loss.
-    pub(crate) race: Duration,
+    pub race: Duration,
 }
 
 /// How an exchange ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ended {
-    pub(crate) class: Class,
+pub struct Ended {
+    /// How it is counted.
+    pub class: Class,
     /// Of a whole answer.
-    pub(crate) status: Option<u16>,
+    pub status: Option<u16>,
     /// The connection can be used again.
-    pub(crate) reusable: bool,
+    pub reusable: bool,
 }
 
 impl Ended {
@@ -43,8 +45,9 @@ impl Ended {
     }
 }
 
-/// Sends the request and reads its answer. `reused`: the connection has carried another request before.
-pub(crate) async fn exchange(stream: &mut TcpStream, ask: &Ask<'_>, reused: bool) -> Ended {
+/// Sends the request and reads its answer. `reused`: the connection has carried another request before. Not cancel safe:
+/// dropped before its end, it leaves the connection in the middle of an exchange.
+pub async fn exchange(stream: &mut TcpStream, ask: &Ask<'_>, reused: bool) -> Ended {
     let began = Instant::now();
     let mut answer = Answer::new(ask.expect);
     let attempt = async {

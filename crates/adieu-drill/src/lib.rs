@@ -46,7 +46,9 @@ mod tally;
 mod target;
 
 pub use class::{Class, RACE};
+pub use client::{AFTER_A_LOSS, Unconnected, connect};
 pub use config::{BadNumber, Config};
+pub use exchange::{Ask, Ended, exchange};
 pub use progress::Progress;
 pub use report::{Latency, Period, Report, Restarted, Total};
 pub use run::{DrillError, run};

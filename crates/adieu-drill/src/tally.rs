@@ -28,7 +28,8 @@ impl Tally {
         self.0.iter().sum()
     }
 
-    pub(crate) fn add(&mut self, class: Class) {
+    /// Counts one more that ended so.
+    pub fn add(&mut self, class: Class) {
         if let Some(count) = self.0.get_mut(class as usize) {
             *count += 1;
         }
