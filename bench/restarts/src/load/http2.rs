@@ -1,22 +1,17 @@
-use std::convert::Infallible;
-use std::error::Error;
+//! With h2 itself, as only it tells a request that was never sent from one that its server did not take.
+
 use std::time::Duration;
 
 use adieu_drill::{AFTER_A_LOSS, Class, Unconnected, connect};
-use futures_util::{StreamExt, stream};
-use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt, Empty, StreamBody};
-use hyper::body::{Bytes, Frame, Incoming};
-use hyper::client::conn::http2::{SendRequest, handshake};
-use hyper::{Method, Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use axum::body::Bytes;
+use h2::client::{SendRequest, handshake};
+use h2::{Reason, SendStream};
+use http::{Method, Request};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::http1::GOT;
 use super::{APART, Errand, PART, PARTS, TIMEOUT};
-
-type Body = UnsyncBoxBody<Bytes, Infallible>;
 
 /// What the streams of a connection ask for, each again and again.
 const ASKED: [(Method, &str, &str); 4] = [
@@ -41,9 +36,9 @@ pub(super) async fn streams(errand: Errand, kind: &'static str) {
 }
 
 async fn one_connection(stream: TcpStream, errand: &Errand, kind: &'static str) {
-    let (sender, connection) = match handshake::<_, _, Body>(TokioExecutor::new(), TokioIo::new(stream)).await {
+    let (sender, connection) = match handshake(stream).await {
         Ok(both) => both,
-        Err(error) => return errand.account.push(kind, class_of(&error), format!("{error:?}")),
+        Err(error) => return errand.account.push(kind, unanswered(&error), format!("no settings: {error:?}")),
     };
     let connection = tokio::spawn(connection);
     let mut streams = JoinSet::new();
@@ -56,26 +51,29 @@ async fn one_connection(stream: TcpStream, errand: &Errand, kind: &'static str) 
         ended.unwrap_or_else(|panicked| errand.account.trouble(&panicked));
     }
     if let Ok(Err(error)) = connection.await
-        && is_reset(&error)
+        && error.get_io().is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
     {
-        errand.account.reset(kind, format!("{error:?}"));
+        errand.account.reset(kind, error);
     }
 }
 
 async fn ask_on(
-    mut sender: SendRequest<Body>,
+    mut sender: SendRequest<Bytes>,
     (method, path, expect): (Method, &'static str, &'static str),
     errand: Errand,
     kind: &'static str,
 ) {
-    while !errand.is_over() && sender.ready().await.is_ok() {
-        let request = Request::builder().method(method.clone()).uri(format!("http://here{path}"));
-        let body = if method == Method::POST { slow_body() } else { Empty::new().boxed_unsync() };
-        let Ok(request) = request.body(body) else { return };
-        let ended = tokio::time::timeout(TIMEOUT, answer(&mut sender, request, expect)).await;
+    while !errand.is_over() {
+        // An error: the connection takes no more requests.
+        sender = match sender.ready().await {
+            Ok(sender) => sender,
+            Err(_) => return,
+        };
+        let ended = tokio::time::timeout(TIMEOUT, ask(&mut sender, method.clone(), path, expect)).await;
         let (class, how) = match ended {
-            Ok(None) => return,
-            Ok(Some(ended)) => ended,
+            Ok(Ok(None)) => return,
+            Ok(Ok(Some(class))) => (class, "an answer".to_owned()),
+            Ok(Err((class, error))) => (class, format!("{error:?}")),
             Err(_) => (Class::Timeout, String::new()),
         };
         errand.account.push(kind, class, format!("{path}: {how}"));
@@ -86,57 +84,50 @@ async fn ask_on(
     }
 }
 
-/// `None` when the request has not been sent.
-async fn answer(sender: &mut SendRequest<Body>, request: Request<Body>, expect: &str) -> Option<(Class, String)> {
-    let answer: Response<Incoming> = match sender.send_request(request).await {
-        Ok(answer) => answer,
-        Err(error) if error.is_canceled() => return None,
-        Err(error) => return Some((class_of(&error), format!("{error:?}"))),
+/// `None` when the request was not sent.
+async fn ask(
+    sender: &mut SendRequest<Bytes>,
+    method: Method,
+    path: &str,
+    expect: &str,
+) -> Result<Option<Class>, (Class, h2::Error)> {
+    let uploads = method == Method::POST;
+    let Ok(request) = Request::builder().method(method).uri(format!("http://here{path}")).body(()) else {
+        return Ok(None);
     };
-    let status = answer.status();
-    let body = match answer.into_body().collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) => return Some((Class::Cut, format!("{error:?}"))),
-    };
-    let text = String::from_utf8_lossy(&body);
-    let class = match status.as_u16() {
-        500.. => Class::ServerError,
-        200 if text.contains(expect) => Class::Ok,
-        _ => Class::WrongBody,
-    };
-    Some((class, format!("{status}: {text:?}")))
-}
-
-fn slow_body() -> Body {
-    let parts = stream::iter([PART; PARTS]).then(|part| async move {
-        tokio::time::sleep(APART).await;
-        Ok(Frame::data(Bytes::from_static(part)))
-    });
-    StreamBody::new(parts).boxed_unsync()
-}
-
-/// No answer has begun.
-fn class_of(error: &hyper::Error) -> Class {
-    match reason(error) {
-        // Not processed: it may be sent again (RFC 9113, 8.7).
-        Some(h2::Reason::REFUSED_STREAM) => Class::Race,
-        Some(h2::Reason::NO_ERROR) if of_the_connection(error) => Class::Race,
-        _ => Class::Reset,
+    let Ok((answer, body)) = sender.send_request(request, !uploads) else { return Ok(None) };
+    if uploads {
+        // Should it fail, the answer tells more.
+        let _sent = upload(body).await;
     }
+    let answer = answer.await.map_err(|error| (unanswered(&error), error))?;
+    let status = answer.status();
+    let mut body = answer.into_body();
+    let mut text = Vec::new();
+    while let Some(data) = body.data().await {
+        let data = data.map_err(|error| (Class::Cut, error))?;
+        // An error says that the connection is at its end, which is heard of anyway.
+        let _released = body.flow_control().release_capacity(data.len());
+        text.extend_from_slice(&data);
+    }
+    Ok(Some(match status.as_u16() {
+        500.. => Class::ServerError,
+        200 if text.ends_with(expect.as_bytes()) => Class::Ok,
+        _ => Class::WrongBody,
+    }))
 }
 
-fn source(error: &hyper::Error) -> Option<&h2::Error> {
-    error.source().and_then(|source| source.downcast_ref())
+async fn upload(mut body: SendStream<Bytes>) -> Result<(), h2::Error> {
+    for _ in 0..PARTS {
+        tokio::time::sleep(APART).await;
+        body.send_data(Bytes::from_static(PART), false)?;
+    }
+    body.send_data(Bytes::new(), true)
 }
 
-fn reason(error: &hyper::Error) -> Option<h2::Reason> {
-    source(error).and_then(h2::Error::reason)
-}
-
-fn of_the_connection(error: &hyper::Error) -> bool {
-    source(error).is_some_and(|error| error.is_go_away() && error.is_remote())
-}
-
-fn is_reset(error: &hyper::Error) -> bool {
-    source(error).and_then(h2::Error::get_io).is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+/// No answer has begun. What the server says it has not processed may be sent again (RFC 9113, 8.7).
+fn unanswered(error: &h2::Error) -> Class {
+    let not_processed = error.reason() == Some(Reason::REFUSED_STREAM)
+        || (error.is_go_away() && error.is_remote() && error.reason() == Some(Reason::NO_ERROR));
+    if not_processed { Class::Race } else { Class::Reset }
 }
