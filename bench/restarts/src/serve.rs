@@ -23,8 +23,12 @@ pub(crate) fn serve(way: &str, port: u16) -> ExitCode {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let served = match way {
         "adieu" => return with_adieu(address),
-        "axum" => tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|runtime| runtime.block_on(with_axum(address))),
-        "default" => tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|runtime| runtime.block_on(plain(address))),
+        "axum" => tokio::runtime::Runtime::new()
+            .map_err(Failure::from)
+            .and_then(|runtime| runtime.block_on(with_axum(address))),
+        "default" => {
+            tokio::runtime::Runtime::new().map_err(Failure::from).and_then(|runtime| runtime.block_on(plain(address)))
+        }
         _ => Err("no such way".into()),
     };
     match served {

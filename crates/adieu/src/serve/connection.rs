@@ -6,7 +6,7 @@
 //! | handshake | – | – | closed |
 //! | HTTP/1, active | its answer says `Connection: close` | – | – |
 //! | HTTP/1, idle | – | closed, if nothing has come meanwhile | closed, if no request has come of what came |
-//! | HTTP/2 | GOAWAY: first "no more", then with the last stream | – | closed, if nothing is answered and nothing moves |
+//! | HTTP/2 | GOAWAY: no more requests | GOAWAY with the last stream | closed, if nothing is answered and nothing moves |
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -153,11 +153,11 @@ where
 {
     let connection = Arc::clone(front.connection());
     connection.go(Stage::Requests);
-    front.ends_itself();
     connection.early.store(true, Ordering::SeqCst);
     // Those that come in the announce phase are served until the quiesce: sent away at once, their clients would come
     // again and again while whoever sends them here has not noticed.
     let away = if connection.level() < Level::Announced { Level::Announced } else { Level::Draining };
+    front.goes_away(away);
     let counted = Arc::clone(&connection);
     let service = service_fn(move |request| answer(service.clone(), request, Arc::clone(&counted)));
     let mut builder = hyper::server::conn::http2::Builder::new(Streams(Arc::clone(&connection)));
@@ -166,9 +166,9 @@ where
     tokio::select! {
         biased;
         _ended = protocol.as_mut() => return,
-        () = connection.reached(away) => {}
+        () = connection.reached(Level::Closing) => {}
     }
-    // GOAWAY with the highest number and a PING, then, when that comes back, GOAWAY with the last stream.
+    // GOAWAY once more and a PING, then, when that comes back, GOAWAY with the last stream.
     protocol.as_mut().graceful_shutdown();
     tokio::select! {
         biased;

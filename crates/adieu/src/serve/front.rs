@@ -3,8 +3,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
@@ -60,11 +60,24 @@ pub(super) struct Front {
     lingers: bool,
     /// Whether the protocol ends with its input.
     ends: bool,
+    away: Option<Away>,
 }
+
+/// HTTP/2's first GOAWAY: no new requests, please, and as far as it goes none is refused. The protocol's own comes later,
+/// with the last stream's number as soon as a PING is back; a client that is about to send a request when both arrive may
+/// well answer the PING first, and the request is lost on it. So this one goes ahead, by the linger.
+#[derive(Debug)]
+struct Away {
+    at: Level,
+    sent: usize,
+}
+
+/// A GOAWAY frame (RFC 9113, 6.8): 8 bytes on the connection itself, the highest number that there is, no error.
+const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
 impl Front {
     pub(super) fn new(transport: Transport, connection: Arc<Connection>, lingers: bool) -> Self {
-        Self { transport, connection, first: BytesMut::new(), lingers, ends: true }
+        Self { transport, connection, first: BytesMut::new(), lingers, ends: true, away: None }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
@@ -90,9 +103,28 @@ impl Front {
         &self.first
     }
 
-    /// For a protocol that says itself that it ends.
-    pub(super) fn ends_itself(&mut self) {
+    /// For HTTP/2, which says itself that it ends, and goes away when the stop has come to `at`.
+    pub(super) fn goes_away(&mut self, at: Level) {
         self.ends = false;
+        self.away = Some(Away { at, sent: 0 });
+    }
+
+    /// Sends the GOAWAY, or its rest if `begun`. To be called between two frames: the protocol flushes there.
+    fn poll_away(&mut self, context: &mut Context<'_>, begun: bool) -> Poll<io::Result<()>> {
+        while let Some(away) = &mut self.away
+            && self.connection.level() >= away.at
+            && (away.sent > 0 || !begun)
+        {
+            let rest = &GOAWAY[away.sent..];
+            away.sent += match ready!(on!(&mut self.transport, stream => stream.poll_write(context, rest)))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => sent,
+            };
+            if away.sent == GOAWAY.len() {
+                self.away = None;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Whether nothing more is expected: between two requests, after the linger, with nothing on its way in or out.
@@ -134,6 +166,7 @@ impl AsyncRead for Front {
 
 impl AsyncWrite for Front {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_away(context, true))?;
         on!(&mut self.transport, stream => stream.poll_write(context, bytes))
     }
 
@@ -142,6 +175,7 @@ impl AsyncWrite for Front {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_away(context, true))?;
         on!(&mut self.transport, stream => stream.poll_write_vectored(context, slices))
     }
 
@@ -150,6 +184,7 @@ impl AsyncWrite for Front {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_away(context, false))?;
         on!(&mut self.transport, stream => stream.poll_flush(context))
     }
 
