@@ -8,6 +8,7 @@ mod drains;
 mod guards;
 mod inits;
 mod reloads;
+mod restarts;
 mod samples;
 mod switching;
 
@@ -29,6 +30,7 @@ const ALL: &[Comparison] = &[
     ("guards", guards::compare),
     ("switching", switching::compare),
     ("reloads", reloads::compare),
+    ("restarts", restarts::compare),
 ];
 
 /// Runs the named comparisons, all of them if none is named.

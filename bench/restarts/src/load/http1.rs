@@ -2,7 +2,7 @@ use std::io::ErrorKind;
 use std::os::fd::AsFd;
 use std::time::Duration;
 
-use adieu_drill::{AFTER_A_LOSS, Ask, Class, RACE, Unconnected, connect, exchange};
+use adieu_drill::{AFTER_A_LOSS, Ask, Class, Ended, RACE, Unconnected, connect, exchange};
 use adieu_linux::connections;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -97,8 +97,16 @@ pub(super) async fn listens(mut errand: Errand, kind: &'static str) {
 
 /// How a request ended, and whether its connection can be used again.
 async fn ask(stream: &mut TcpStream, parts: &Parts, expect: &str, timeout: Duration, reused: bool) -> (Class, bool) {
-    let Some((last, first)) = parts.split_last() else { return (Class::WrongBody, false) };
-    for part in first {
+    let Some((last, before)) = parts.split_last() else { return (Class::WrongBody, false) };
+    for (number, part) in before.iter().enumerate() {
+        if number == 0 && reused {
+            // As long as nothing comes, it is well: a whole answer would be early, an end is told from a race.
+            let ask = Ask { request: part, timeout: APART, expect: None, status: None, race: RACE };
+            match exchange(stream, &ask, reused).await {
+                Ended { class: Class::Timeout, .. } => continue,
+                ended => return (ended.class, false),
+            }
+        }
         if stream.write_all(part).await.is_err() {
             return (Class::Reset, false);
         }

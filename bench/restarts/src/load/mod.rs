@@ -5,7 +5,7 @@
 //! | kept | 10 | quick answers on a kept connection: half ask again at once, half after a pause of up to 600 ms |
 //! | fresh | 2 | quick answers, a connection for each |
 //! | slow | 4 | answers that take 300 ms, on a kept connection |
-//! | upload | 4 | request bodies that take 200 ms, on a connection each |
+//! | upload | 4 | request bodies that take 250 ms and a pause of up to 400 ms, half of them on a kept connection |
 //! | h2 | 4 | four streams at once on each: quick, slow and uploads |
 //! | websocket | 4 | a message, its echo, a pause of up to 100 ms |
 //! | sse | 4 | server-sent events: a request is a whole stream of events |
@@ -34,6 +34,8 @@ use self::account::Account;
 const TIMEOUT: Duration = Duration::from_secs(20);
 /// Between two restarts, and before the first.
 const BETWEEN: Duration = Duration::from_millis(300);
+/// After the last: as long as an old generation may take to be killed, so that what it then cuts off is counted.
+const AFTER: Duration = Duration::from_millis(3500);
 /// A slow request body comes in so many parts, so far apart.
 const PARTS: usize = 5;
 const APART: Duration = Duration::from_millis(50);
@@ -119,7 +121,10 @@ fn start(kind: &'static str, index: usize, errand: &Errand, clients: &mut JoinSe
         "slow" => {
             clients.spawn(http1::asks(errand, kind, http1::get("/slow"), true, Duration::from_millis(100), "done\n"))
         }
-        "upload" => clients.spawn(http1::asks(errand, kind, http1::upload(), false, Duration::ZERO, http1::GOT)),
+        "upload" => {
+            let (keeps, pause) = (index % 2 == 0, Duration::from_millis(400));
+            clients.spawn(http1::asks(errand, kind, http1::upload(), keeps, pause, http1::GOT))
+        }
         "sse" => clients.spawn(http1::listens(errand, kind)),
         "h2" => clients.spawn(http2::streams(errand, kind)),
         _ => clients.spawn(websocket::talks(errand, kind)),
@@ -146,5 +151,6 @@ async fn restart(restarts: usize, command: &str, account: &Account) -> bool {
         }
         tokio::time::sleep(BETWEEN).await;
     }
+    tokio::time::sleep(AFTER).await;
     true
 }

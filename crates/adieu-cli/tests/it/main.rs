@@ -11,6 +11,7 @@ mod init;
 mod inspect;
 mod ledger;
 mod matrix;
+mod mixed;
 mod prestop;
 mod readers;
 mod servers;

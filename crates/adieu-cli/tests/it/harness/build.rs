@@ -126,6 +126,15 @@ pub(crate) fn axum() -> PathBuf {
     })
 }
 
+/// The server of mixed traffic on the library, and the clients that judge it; see `bench/restarts`.
+pub(crate) fn mixed() -> PathBuf {
+    let _one_builder = lock::wait("build-mixed");
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root()).args(["build", "--quiet", "--package", "adieu-bench-restarts", "--target-dir"]);
+    tool(cargo.arg(target()));
+    target().join("debug").join("adieu-bench-restarts")
+}
+
 /// A small program in C, from a file `NAME.c` in `folder`.
 pub(crate) fn c(folder: &Path, name: &str) -> PathBuf {
     make_from(folder, &format!("c-{name}"), |from, to| {

@@ -1,0 +1,78 @@
+//! A service on the library under `adieu run`, reloaded under mixed traffic: HTTP/1.1 kept and not, slow answers, slow
+//! request bodies, HTTP/2 streams, WebSockets, server-sent events. The clients, and what they call lost, are those of
+//! `bench/restarts`.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde::Deserialize;
+
+use crate::harness::{Adieu, Place, Setup, build, count, the_machine};
+use crate::init::ADIEU;
+
+/// What the clients say.
+#[derive(Debug, Deserialize)]
+struct Account {
+    restarts: usize,
+    kinds: BTreeMap<String, Ends>,
+    /// Connections that were reset with nothing under way.
+    resets: usize,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ends {
+    ok: usize,
+    lost: usize,
+    race: usize,
+}
+
+const KINDS: [&str; 7] = ["fresh", "h2", "kept", "slow", "sse", "upload", "websocket"];
+
+/// Runs the server that ends in `way` and reloads it so often under load.
+fn reload_under_load(way: &str, options: &[&str], restarts: usize) -> (Account, Adieu) {
+    let (program, place) = (build::mixed().display().to_string(), Place::new());
+    let port = place.port().to_string();
+    let command = [&program, "serve", way, &port];
+    let setup = Setup { name: "mixed", front: &[], options, environment: &[], program: &command };
+    let mut adieu = place.run(setup);
+    adieu.wait_until_it_answers("/quick");
+    let reload = format!("{ADIEU} reload mixed --wait drained");
+    let mut load = Command::new(&program);
+    load.args(["load", &port, &restarts.to_string(), "all", &reload]);
+    let load = load.env("ADIEU_RUNTIME_DIR", adieu.place().directory()).output().expect("it is built");
+    assert!(load.status.success(), "{load:?}\n{}", adieu.timeline());
+    let account: Account = serde_json::from_slice(&load.stdout).expect("an account");
+    println!("{account:?}");
+    assert_eq!(account.restarts, restarts);
+    (account, adieu)
+}
+
+#[test]
+fn a_service_on_the_library_loses_nothing_and_resets_nobody_under_load() {
+    let _alone = the_machine();
+    let options = ["--settle", "300ms", "--drain-timeout", "1s", "--grace", "20s"];
+    let restarts = count(3, 100);
+    let (account, adieu) = reload_under_load("adieu", &options, restarts);
+    let timeline = adieu.timeline();
+    for kind in KINDS {
+        let ends = account.kinds.get(kind).unwrap_or_else(|| panic!("no {kind}: {account:#?}"));
+        let fine = ends.ok > restarts && ends.lost == 0 && ends.race == 0;
+        assert!(fine, "{kind}: {account:#?}\n--- timeline ---\n{timeline}");
+    }
+    assert_eq!(account.resets, 0, "{:#?}", account.notes);
+    assert!(!timeline.contains("killing"), "it ends by itself:\n{timeline}");
+    adieu.stop();
+}
+
+/// The control: the clients see what a server loses that has no code for a stop, and is replaced by a start after its end.
+#[test]
+fn a_service_without_code_for_a_stop_loses_something_of_every_kind_under_load() {
+    let _alone = the_machine();
+    let (account, adieu) = reload_under_load("default", &["--sockets", "off"], 5);
+    for kind in KINDS {
+        let lost = account.kinds.get(kind).is_some_and(|ends| ends.lost + ends.race > 0);
+        assert!(lost, "{kind}: {account:#?}");
+    }
+    adieu.stop();
+}
