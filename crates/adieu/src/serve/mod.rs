@@ -4,8 +4,8 @@
 //!
 //! | phase | |
 //! |---|---|
-//! | announce | it still serves; HTTP/1 answers say `Connection: close`, so that clients come anew, to the successor |
-//! | quiesce | the accept queue is emptied and the listener closed; HTTP/2 gets its two GOAWAYs; [`Draining`] is told |
+//! | announce | it still serves; HTTP/1 answers say `Connection: close` and HTTP/2 GOAWAY, so that clients come anew, to the successor |
+//! | quiesce | the accept queue is emptied and the listener closed; HTTP/2 clients are asked to leave; [`Draining`] is told |
 //! | drain | idle connections are closed after a linger, so that a request that is under way is answered; busy ones end with their answer, upgraded ones when the application ends them |
 //!
 //! Nothing that was accepted is dropped unread, no connection is closed with unread input (which would reset it and
