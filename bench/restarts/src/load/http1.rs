@@ -13,7 +13,7 @@ use super::{APART, Errand, PART, PARTS, TIMEOUT};
 pub(super) const GOT: &str = "got 50\n";
 /// A stream of events may last as long as a generation.
 const LIFE: Duration = Duration::from_secs(600);
-/// How long a server may take to end a connection whose last answer it has given.
+/// How long a connection is watched whose last answer has come.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// A request in parts, which are sent some time apart.
@@ -129,10 +129,9 @@ fn is_open(stream: &TcpStream, errand: &Errand, kind: &'static str) -> bool {
     }
 }
 
-/// After the last answer of a connection: it has to end, and without a reset.
+/// After the last answer of a connection: no reset may follow it.
 async fn ends(mut stream: TcpStream, errand: Errand, kind: &'static str) {
-    match tokio::time::timeout(FAREWELL, stream.read(&mut [0; 1])).await {
-        Ok(Err(error)) => errand.account.reset(kind, error),
-        Ok(Ok(_)) | Err(_) => {}
+    if let Ok(Err(error)) = tokio::time::timeout(FAREWELL, stream.read(&mut [0; 1])).await {
+        errand.account.reset(kind, error);
     }
 }

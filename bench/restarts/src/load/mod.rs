@@ -112,7 +112,7 @@ fn start(kind: &'static str, index: usize, errand: &Errand, clients: &mut JoinSe
     let errand = errand.clone();
     match kind {
         "kept" => {
-            let pause = if index % 2 == 0 { Duration::ZERO } else { Duration::from_millis(600) };
+            let pause = if index.is_multiple_of(2) { Duration::ZERO } else { Duration::from_millis(600) };
             clients.spawn(http1::asks(errand, kind, http1::get("/quick"), true, pause, "here\n"))
         }
         "fresh" => {
@@ -122,7 +122,7 @@ fn start(kind: &'static str, index: usize, errand: &Errand, clients: &mut JoinSe
             clients.spawn(http1::asks(errand, kind, http1::get("/slow"), true, Duration::from_millis(100), "done\n"))
         }
         "upload" => {
-            let (keeps, pause) = (index % 2 == 0, Duration::from_millis(400));
+            let (keeps, pause) = (index.is_multiple_of(2), Duration::from_millis(400));
             clients.spawn(http1::asks(errand, kind, http1::upload(), keeps, pause, http1::GOT))
         }
         "sse" => clients.spawn(http1::listens(errand, kind)),
