@@ -28,7 +28,7 @@
 //! | passing | that request read, nothing more came | parked; answered if something was written, else owed |
 //! | passing | more than that read | free |
 //! | looked at | a whole request, taken | carried |
-//! | looked at | the beginning of one | parked; given back if it stays so |
+//! | looked at | the beginning of one | parked; given back if it stays so, or closed, later, if the program has closed it |
 //! | looked at | a request that its program has to see itself | free (given back) |
 //! | looked at | anything else | foreign: given back for good |
 //! | parked or passing | closed by the program: owed, or just after an answer | closed |
@@ -45,8 +45,11 @@ use std::time::Duration;
 use self::connection::{Connection, Stage};
 use crate::Timestamp;
 
-/// The rest of a request must come within this time.
+/// The rest of a request must come within this time, or its program gets it.
 const WHOLE: Duration = Duration::from_millis(250);
+/// The same when there is no program any more that could get it: it would only be lost.
+const WHOLE_FOR_NOBODY: Duration = Duration::from_secs(10);
+
 /// What to do with a connection, named by its cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -187,8 +190,9 @@ impl Parking {
     /// What a look at the unread bytes has found; only for what is to be looked at.
     pub fn looked(&mut self, now: Timestamp, cookie: u64, found: Found) {
         let Some(connection) = self.connections.get_mut(&cookie) else { return };
-        let late = connection.unread_since.is_some_and(|since| now - since >= WHOLE);
         let nobody = !connection.seen.owned;
+        let most = if nobody { WHOLE_FOR_NOBODY } else { WHOLE };
+        let late = connection.unread_since.is_some_and(|since| now - since >= most);
         let stage = match found {
             Found::Whole(_) => Stage::Carried,
             Found::Beginning if !late => return,

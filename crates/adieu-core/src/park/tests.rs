@@ -133,6 +133,23 @@ fn a_request_in_pieces_is_waited_for_but_not_for_ever() {
     panic!("waited for ever");
 }
 
+/// A slow upload, whose program has gone: nobody else could read it.
+#[test]
+fn a_request_in_pieces_that_nobody_can_have_is_waited_for_longer() {
+    let mut parking = sure();
+    let gone = |unread| Seen { owned: false, sent_ago_ms: 500, ..seen(140, unread, 100) };
+    let (first, last) = (WHOLE.as_millis() as u64, WHOLE_FOR_NOBODY.as_millis() as u64);
+    for now in [4, 5, 4 + first, 4 + 2 * first, 3 + last] {
+        assert_eq!(look(&mut parking, now, gone(4)), [Action::Look(7)]);
+        parking.looked(at(now), 7, Found::Beginning);
+        assert_eq!(parking.poll_action(), None, "after {now} ms");
+    }
+    assert_eq!(look(&mut parking.clone(), 4 + last, gone(40)), [Action::Look(7)], "in time, it is taken whole");
+    assert_eq!(look(&mut parking, 4 + last, gone(4)), [Action::Look(7)]);
+    parking.looked(at(4 + last), 7, Found::Beginning);
+    assert_eq!(parking.poll_action(), Some(Action::Close(7)));
+}
+
 #[test]
 fn the_first_answer_is_the_programs_to_end() {
     let mut parking = Parking::new(QUIET);
