@@ -16,6 +16,11 @@ use crate::timeline::Entry;
 /// The longest request line that a supervisor reads, in bytes. Longer ones are refused.
 pub const LONGEST_REQUEST: usize = 256 * 1024;
 
+/// The variable by which a program learns whether its idle connections may be held by its supervisor, too, to answer their next
+/// requests by the next generation: `yes` or `no`. A server that closes such a connection does so without an end of its own
+/// (`shutdown(2)`), which its client would see.
+pub const PARKS: &str = "ADIEU_PARKS";
+
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]

@@ -1,12 +1,13 @@
 //! Starting a generation, and hearing what becomes of it.
 
 use std::ffi::OsString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 
 use adieu_core::outcome::Outcome;
 use adieu_core::signal::Signal;
 use adieu_core::switch::{self, Event, Generation};
+use adieu_core::wire;
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::seccomp::Listener;
 use adieu_linux::spawn::{Program, Report};
@@ -134,10 +135,12 @@ impl Supervisor {
     /// What every process that we start for a generation is told.
     pub(crate) fn facts(&self, generation: Generation) -> Vec<(OsString, OsString)> {
         let grace = self.options.grace.as_millis();
+        let parks = if self.options.sockets != Sockets::Off && may_park(self.signals.as_fd()) { "yes" } else { "no" };
         [
             ("ADIEU_NAME", self.name.clone()),
             ("ADIEU_GENERATION", generation.to_string()),
             ("ADIEU_GRACE", format!("{grace}ms")),
+            (wire::PARKS, parks.to_owned()),
         ]
         .map(|(key, value)| (OsString::from(key), OsString::from(value)))
         .to_vec()
@@ -316,4 +319,9 @@ impl StartError {
             Self::Listen(_) | Self::System(_) => adieu_core::outcome::code::RUN_FAILED,
         }
     }
+}
+
+/// Whether descriptors of other processes may be duplicated at all: a container's seccomp filter may forbid it.
+fn may_park(open: BorrowedFd<'_>) -> bool {
+    Pidfd::open(process::own_pid()).and_then(|own| own.get_fd(open.as_raw_fd())).is_ok()
 }

@@ -9,8 +9,9 @@ use adieu_core::stop_plan::{Phase, Plan, Policy};
 use tokio::runtime;
 
 use crate::component::Component;
-use crate::conductor::{Conductor, Delivery, TELL, plan_time};
+use crate::conductor::{Conductor, plan_time};
 use crate::control::{Control, Message, Stage};
+use crate::delivery::{Delivery, TELL};
 use crate::error::BuildError;
 use crate::hook::{Entry, Slot};
 use crate::report::StopReport;

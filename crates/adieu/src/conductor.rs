@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use adieu_core::Timestamp;
 use adieu_core::signal::Signal;
-use adieu_core::stop_plan::{Action, ComponentId, End, Event, Phase, Plan, State, StepState, StopPlan, Why};
+use adieu_core::stop_plan::{Action, ComponentId, End, Event, Phase, Plan, State, StepState, StopPlan};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,10 +17,12 @@ use tracing::Instrument;
 use crate::caught::{Ended, caught};
 use crate::context::{StartContext, StopContext};
 use crate::control::{Control, Message, Post, Stage};
+use crate::delivery::{Delivery, Leftovers};
 use crate::hook::{BoxError, Entry, HookFn, StartFn};
+use crate::record::{PhaseRecord, Record};
 use crate::report::{Cause, StopReport};
 use crate::spans::{Audience, PhaseSpan, StopSpan};
-use crate::teller::{Ending, News, Teller};
+use crate::teller::{News, Teller};
 use crate::{clock, dump, last_resort, summary};
 
 /// What is kept of the grace period for the end of the process itself, after the plan is over: at most this, and at most a
@@ -58,49 +60,6 @@ pub(crate) struct Conductor {
     audience: Audience,
     stop_span: Option<Arc<StopSpan>>,
     phase_span: Option<Arc<PhaseSpan>>,
-}
-
-/// Starts and hooks whose turn never came. To be dropped elsewhere: their destructors are other people's code.
-pub(crate) struct Leftovers {
-    _starts: HashMap<ComponentId, Option<StartFn>>,
-    _hooks: HashMap<(ComponentId, Phase), HookFn>,
-}
-
-/// What the application gets when the plan is over.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    pub(crate) report: StopReport,
-    pub(crate) left: Leftovers,
-    /// The last news are on their way.
-    pub(crate) telling: Ending,
-}
-
-/// How long the process waits for the last news to be told: a subscriber of tracing may block.
-pub(crate) const TELL: Duration = Duration::from_millis(100);
-
-impl std::fmt::Debug for Leftovers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Leftovers").finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct PhaseRecord {
-    pub(crate) phase: Phase,
-    pub(crate) entered: Timestamp,
-    pub(crate) left: Option<(Timestamp, Why)>,
-}
-
-/// What the report needs and the machine does not know.
-#[derive(Debug, Default)]
-pub(crate) struct Record {
-    pub(crate) cause: Option<Cause>,
-    pub(crate) began: Option<Timestamp>,
-    pub(crate) phases: Vec<PhaseRecord>,
-    pub(crate) errors: HashMap<(ComponentId, Phase), String>,
-    pub(crate) gate_closed: Option<Timestamp>,
-    pub(crate) in_flight: Vec<crate::report::StillInFlight>,
-    pub(crate) notes: Vec<String>,
 }
 
 impl Conductor {
@@ -210,7 +169,7 @@ impl Conductor {
         // The teller has them still, and ends them.
         (self.stop_span, self.phase_span) = (None, None);
         self.teller.tell(News::Closed(Box::new(report.clone())));
-        let left = Leftovers { _starts: std::mem::take(&mut self.starts), _hooks: std::mem::take(&mut self.hooks) };
+        let left = Leftovers::new(std::mem::take(&mut self.starts), std::mem::take(&mut self.hooks));
         (report, left)
     }
 

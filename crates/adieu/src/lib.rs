@@ -70,6 +70,7 @@ mod component_report;
 mod conductor;
 mod context;
 mod control;
+mod delivery;
 mod dump;
 mod error;
 mod fence;
@@ -80,6 +81,7 @@ mod last_resort;
 mod notify;
 mod parent;
 mod place;
+mod record;
 mod registry;
 mod report;
 #[cfg(all(feature = "http", unix))]

@@ -8,8 +8,9 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::conductor::{Conductor, Delivery, TELL, plan_time};
+use crate::conductor::{Conductor, plan_time};
 use crate::control::{Control, Message, Stage};
+use crate::delivery::{Delivery, TELL};
 use crate::error::BuildError;
 use crate::guard::InFlight;
 use crate::hook::Entry;

@@ -6,8 +6,8 @@ use adieu_core::Timestamp;
 use adieu_core::stop_plan::{Start, Step, StepState, StopPlan, Verdict};
 
 use crate::clock;
-use crate::conductor::{PhaseRecord, Record};
 use crate::control::Control;
+use crate::record::{PhaseRecord, Record};
 use crate::report::{Cause, HookReport, PhaseReport, StopReport};
 
 pub(crate) fn report(app: &str, machine: &StopPlan, record: &mut Record, control: &Control) -> StopReport {

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
+use adieu_core::wire;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
@@ -147,9 +148,9 @@ impl Front {
     /// Whether `adieu run` may hold this connection too, to answer its next request by the next generation. Our close is
     /// nothing to its client then; an end that we send would be one, in the face of a request that is on its way.
     fn is_parked(&self) -> bool {
-        static SUPERVISED: OnceLock<bool> = OnceLock::new();
+        static PARKS: OnceLock<bool> = OnceLock::new();
         matches!(self.transport, Transport::Plain(_))
-            && *SUPERVISED.get_or_init(|| std::env::var_os("ADIEU_GENERATION").is_some())
+            && *PARKS.get_or_init(|| std::env::var_os(wire::PARKS).is_some_and(|parks| parks == "yes"))
     }
 }
 

@@ -1,0 +1,43 @@
+//! What the application gets from the conductor when the plan is over.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use adieu_core::stop_plan::{ComponentId, Phase};
+
+use crate::hook::{HookFn, StartFn};
+use crate::report::StopReport;
+use crate::teller::Ending;
+
+/// Starts and hooks whose turn never came. To be dropped elsewhere: their destructors are other people's code.
+pub(crate) struct Leftovers {
+    _starts: HashMap<ComponentId, Option<StartFn>>,
+    _hooks: HashMap<(ComponentId, Phase), HookFn>,
+}
+
+/// What the application gets when the plan is over.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) report: StopReport,
+    pub(crate) left: Leftovers,
+    /// The last news are on their way.
+    pub(crate) telling: Ending,
+}
+
+/// How long the process waits for the last news to be told: a subscriber of tracing may block.
+pub(crate) const TELL: Duration = Duration::from_millis(100);
+
+impl std::fmt::Debug for Leftovers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Leftovers").finish_non_exhaustive()
+    }
+}
+
+impl Leftovers {
+    pub(crate) fn new(
+        starts: HashMap<ComponentId, Option<StartFn>>,
+        hooks: HashMap<(ComponentId, Phase), HookFn>,
+    ) -> Self {
+        Self { _starts: starts, _hooks: hooks }
+    }
+}
