@@ -71,7 +71,7 @@ impl World {
             Event::Launch | Event::Close | Event::Signal | Event::Force => {}
         }
         self.machine.handle(self.now, event);
-        self.perform();
+        let _acted = self.perform();
     }
 
     /// Lets time pass to the next moment that the machine has named; false if there is none.
@@ -79,13 +79,18 @@ impl World {
         let Some(next) = self.machine.poll_timeout() else { return false };
         self.now = self.now.max(next);
         self.machine.handle_timeout(self.now);
-        self.perform();
-        assert!(self.machine.poll_timeout().is_none_or(|at| at > self.now), "a timeout that does nothing");
+        let acted = self.perform();
+        // What has begun at this very moment and has no time at all is over at the same one.
+        let moves = acted || self.machine.poll_timeout().is_none_or(|at| at > self.now);
+        assert!(moves, "a timeout that does nothing");
         true
     }
 
-    fn perform(&mut self) {
+    /// Whether there was anything to do.
+    fn perform(&mut self) -> bool {
+        let mut acted = false;
         while let Some(action) = self.machine.poll_action() {
+            acted = true;
             assert!(!self.finished, "{action:?} after the end");
             match action {
                 Action::Start(id) => self.invariant_started_in_order(id),
@@ -111,6 +116,7 @@ impl World {
         assert_eq!(self.finished, self.machine.state() == State::Ended);
         let needs_time = matches!(self.machine.state(), State::Cancelling | State::Stopping(_));
         assert!(!needs_time || self.machine.poll_timeout().is_some(), "a stop without a deadline");
+        acted
     }
 
     fn invariant_started_in_order(&mut self, id: ComponentId) {
