@@ -73,16 +73,7 @@ pub(super) async fn asks(
 /// Listens to events to the end of each answer.
 pub(super) async fn listens(mut errand: Errand, kind: &'static str) {
     let request = get("/events");
-    while !errand.is_over() {
-        let mut stream = match connect(errand.address, TIMEOUT).await {
-            Ok(stream) => stream,
-            Err(Unconnected::Ours(error)) => return errand.account.trouble(&error),
-            Err(Unconnected::Lost(class)) => {
-                errand.account.push(kind, class, "a new connection");
-                tokio::time::sleep(AFTER_A_LOSS).await;
-                continue;
-            }
-        };
+    while let Some(mut stream) = errand.reach(kind).await {
         let answer = ask(&mut stream, &request, "event 0", LIFE, false);
         let class = tokio::select! {
             (class, _) = answer => class,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use adieu_drill::{AFTER_A_LOSS, Class, Unconnected, connect};
+use adieu_drill::{AFTER_A_LOSS, Class};
 use axum::body::Bytes;
 use h2::client::{SendRequest, handshake};
 use h2::{Reason, SendStream};
@@ -23,15 +23,8 @@ const ASKED: [(Method, &str, &str); 4] = [
 
 /// Keeps one connection with streams of all kinds; takes a new one when its server says so.
 pub(super) async fn streams(errand: Errand, kind: &'static str) {
-    while !errand.is_over() {
-        match connect(errand.address, TIMEOUT).await {
-            Ok(stream) => one_connection(stream, &errand, kind).await,
-            Err(Unconnected::Ours(error)) => return errand.account.trouble(&error),
-            Err(Unconnected::Lost(class)) => {
-                errand.account.push(kind, class, "a new connection");
-                tokio::time::sleep(AFTER_A_LOSS).await;
-            }
-        }
+    while let Some(stream) = errand.reach(kind).await {
+        one_connection(stream, &errand, kind).await;
     }
 }
 

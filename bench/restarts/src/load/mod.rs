@@ -24,6 +24,8 @@ use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use adieu_drill::{AFTER_A_LOSS, Unconnected, connect};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -62,6 +64,24 @@ impl Errand {
     async fn end(&mut self) {
         // Gone without a word: over too.
         let _over = self.over.wait_for(|over| *over).await;
+    }
+
+    /// A new connection; each that cannot be had is a loss. `None` when the load is over or this machine cannot go on.
+    async fn reach(&self, kind: &'static str) -> Option<TcpStream> {
+        while !self.is_over() {
+            match connect(self.address, TIMEOUT).await {
+                Ok(stream) => return Some(stream),
+                Err(Unconnected::Ours(error)) => {
+                    self.account.trouble(&error);
+                    return None;
+                }
+                Err(Unconnected::Lost(class)) => {
+                    self.account.push(kind, class, "a new connection");
+                    tokio::time::sleep(AFTER_A_LOSS).await;
+                }
+            }
+        }
+        None
     }
 
     async fn pause(&self, most: Duration) {

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use adieu_drill::{AFTER_A_LOSS, Class, Unconnected, connect};
+use adieu_drill::{AFTER_A_LOSS, Class};
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -13,16 +13,7 @@ type Socket = WebSocketStream<TcpStream>;
 
 /// Says something and waits for its echo, again and again; comes again when told that the other side goes away.
 pub(super) async fn talks(errand: Errand, kind: &'static str) {
-    while !errand.is_over() {
-        let stream = match connect(errand.address, TIMEOUT).await {
-            Ok(stream) => stream,
-            Err(Unconnected::Ours(error)) => return errand.account.trouble(&error),
-            Err(Unconnected::Lost(class)) => {
-                errand.account.push(kind, class, "a new connection");
-                tokio::time::sleep(AFTER_A_LOSS).await;
-                continue;
-            }
-        };
+    while let Some(stream) = errand.reach(kind).await {
         let url = format!("ws://{}/echo", errand.address);
         let socket = match timeout(TIMEOUT, client_async(url, stream)).await {
             Ok(Ok((socket, _))) => socket,
