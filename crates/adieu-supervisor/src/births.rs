@@ -1,7 +1,7 @@
 //! Starting a generation, and hearing what becomes of it.
 
 use std::ffi::OsString;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixDatagram;
 
 use adieu_core::outcome::Outcome;
@@ -43,6 +43,9 @@ impl Supervisor {
 
     fn try_spawn(&mut self, generation: Generation, request: Option<switch::Request>) -> Result<(), StartError> {
         let spec = self.spec_for(request);
+        let direct = self.options.sockets == Sockets::Off;
+        // Asked first, as the program is told.
+        let may_duplicate = !direct && self.may_duplicate();
         let mut extra = self.facts(generation);
         let notify = self.notify_socket(generation, &mut extra);
         let (pass, variables) = self.passed(generation).map_err(StartError::Listen)?;
@@ -55,9 +58,8 @@ impl Supervisor {
         // Only what a reload starts is relayed: its last words explain a failure.
         let (outputs, relays) = if request.is_some() { self.relays()? } else { Default::default() };
         let [output, error_output] = outputs;
-        let direct = self.options.sockets == Sockets::Off;
         let (channel, reports) = if direct { (None, None) } else { fdpass::pair().map(|(a, b)| (Some(a), Some(b)))? };
-        let watch = (self.options.sockets == Sockets::Auto).then(|| !self.may_duplicate());
+        let watch = (self.options.sockets == Sockets::Auto).then_some(!may_duplicate);
         let program = Program {
             path: resolved.path,
             arguments: resolved.arguments,
@@ -135,7 +137,7 @@ impl Supervisor {
     /// What every process that we start for a generation is told.
     pub(crate) fn facts(&self, generation: Generation) -> Vec<(OsString, OsString)> {
         let grace = self.options.grace.as_millis();
-        let parks = if self.options.sockets != Sockets::Off && may_park(self.signals.as_fd()) { "yes" } else { "no" };
+        let parks = if self.may_duplicate == Some(true) { "yes" } else { "no" };
         [
             ("ADIEU_NAME", self.name.clone()),
             ("ADIEU_GENERATION", generation.to_string()),
@@ -319,9 +321,4 @@ impl StartError {
             Self::Listen(_) | Self::System(_) => adieu_core::outcome::code::RUN_FAILED,
         }
     }
-}
-
-/// Whether descriptors of other processes may be duplicated at all: a container's seccomp filter may forbid it.
-fn may_park(open: BorrowedFd<'_>) -> bool {
-    Pidfd::open(process::own_pid()).and_then(|own| own.get_fd(open.as_raw_fd())).is_ok()
 }

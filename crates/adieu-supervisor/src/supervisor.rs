@@ -76,7 +76,7 @@ pub(crate) struct Supervisor {
     pub(crate) stop_signal: Signal,
     /// A generation has sent READY=1: those after it will be waited for to do so too.
     pub(crate) must_say_ready: bool,
-    /// Whether `pidfd_getfd` works here; decided at the first keeper.
+    /// Whether `pidfd_getfd` works here; decided before the first keeper.
     pub(crate) may_duplicate: Option<bool>,
     pub(crate) launch_failure: Option<String>,
     pub(crate) launch_code: Option<i32>,

@@ -27,7 +27,7 @@ fn code_and_error(output: &Output) -> (Option<i32>, String) {
 
 #[test]
 fn a_program_is_told_whether_its_connections_may_be_held() {
-    for (mode, told) in [("auto", "yes\n"), ("off", "no\n")] {
+    for (mode, told) in [("auto", "yes\n"), ("pass", "yes\n"), ("off", "no\n")] {
         let scene = Scene::new();
         let mut init = scene.run(&["--sockets", mode], &["sh", "-c", "echo $ADIEU_PARKS > parks"]);
         assert_eq!(init.wait(), 0);
