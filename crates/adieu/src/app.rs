@@ -14,6 +14,9 @@ use crate::control::{Control, Message, Stage};
 use crate::delivery::{Delivery, TELL};
 use crate::error::BuildError;
 use crate::hook::{Entry, Slot};
+#[cfg(feature = "testing")]
+use crate::hook::{HookFn, StopHook};
+use crate::host::Host;
 use crate::report::StopReport;
 use crate::signals::{Inherited, Seat};
 use crate::{builtin, grants, notify, parent, signals};
@@ -223,12 +226,12 @@ impl App {
     }
 
     #[cfg(feature = "testing")]
-    pub(crate) fn replace_hook(&self, component: &str, phase: Phase, with: crate::hook::HookFn) -> bool {
+    pub(crate) fn replace_hook(&self, component: &str, phase: Phase, with: HookFn) -> bool {
         let mut entries = self.entries.borrow_mut();
         let hooks = entries.iter_mut().filter(|entry| entry.spec.name == component).flat_map(|entry| &mut entry.hooks);
         let mut hooks = hooks.filter(|(of, _)| *of == phase);
         let hook = hooks.next();
-        hook.map(|(_, hook)| *hook = with).is_some()
+        hook.map(|(_, hook)| *hook = StopHook::new(with)).is_some()
     }
 
     /// The first refusal is what the plan says.
@@ -268,10 +271,9 @@ impl App {
     }
 
     fn try_run(self) -> Result<StopReport, BuildError> {
-        let mut builder = self.runtime.take().unwrap_or_else(runtime::Builder::new_multi_thread);
-        let runtime = builder.enable_all().build().map_err(BuildError::Runtime)?;
-        let Running { conductor, control, seat, farewells } = self.make_ready(runtime.handle())?;
-        let (deliver, delivered) = mpsc::channel();
+        let host = Host::new(self.runtime.take()).map_err(BuildError::Runtime)?;
+        let Running { conductor, control, seat, farewells } = self.make_ready(host.handle())?;
+        let (deliver, delivered) = mpsc::sync_channel(1);
         let conduct = move || {
             conductor.run(move |end| {
                 // `main` waits for it, unless it has panicked.
@@ -285,11 +287,7 @@ impl App {
             drop(left);
             (report, telling)
         });
-        if runtime.metrics().num_alive_tasks() < MANY {
-            runtime.shutdown_timeout(JOIN_RUNTIME);
-        } else {
-            runtime.shutdown_background();
-        }
+        host.end();
         let report = delivered.map(|(report, telling)| {
             let report = tell_all(report, farewells);
             telling.wait(TELL);
@@ -341,10 +339,3 @@ pub(crate) fn tell_all(mut report: StopReport, farewells: Vec<Farewell>) -> Stop
     }
     report
 }
-
-/// How long tasks and blocking work that nobody has registered are awaited when everything else is over.
-const JOIN_RUNTIME: Duration = Duration::from_millis(100);
-
-/// So many tasks are connections at rest, mostly: to drop them one by one takes longer than the process's end, which closes
-/// them just as well.
-const MANY: usize = 1_000;

@@ -17,6 +17,7 @@ pub(crate) fn in_flight_entry() -> Entry {
             })
         }),
     );
+    entry.hooks_are_ours();
     entry
 }
 

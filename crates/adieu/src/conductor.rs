@@ -10,19 +10,18 @@ use adieu_core::Timestamp;
 use adieu_core::signal::Signal;
 use adieu_core::stop_plan::{Action, ComponentId, End, Event, Phase, Plan, State, StepState, StopPlan};
 use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument;
 
-use crate::caught::{Ended, caught};
+use crate::caught::Ended;
 use crate::context::{StartContext, StopContext};
-use crate::control::{Control, Message, Post, Stage};
+use crate::control::{Control, Message, Stage};
 use crate::delivery::{Delivery, Leftovers};
-use crate::hook::{BoxError, Entry, HookFn, StartFn};
+use crate::hook::{Entry, StartFn, StopHook};
 use crate::record::{PhaseRecord, Record};
 use crate::report::{Cause, StopReport};
 use crate::spans::{Audience, PhaseSpan, StopSpan};
 use crate::teller::{News, Teller};
+use crate::work::{Running, Work};
 use crate::{clock, dump, last_resort, summary};
 
 /// What is kept of the grace period for the end of the process itself, after the plan is over: at most this, and at most a
@@ -37,13 +36,6 @@ pub(crate) fn plan_time(grace: Duration) -> Duration {
     grace.saturating_sub(TEARDOWN.min(grace / 10))
 }
 
-/// A start or a hook under way.
-pub(crate) struct Running {
-    task: AbortHandle,
-    cut: CancellationToken,
-    pub(crate) since: Timestamp,
-}
-
 pub(crate) struct Conductor {
     name: String,
     machine: StopPlan,
@@ -54,8 +46,10 @@ pub(crate) struct Conductor {
     /// Whole grace period, of which the plan has a part.
     grace: Duration,
     starts: HashMap<ComponentId, Option<StartFn>>,
-    hooks: HashMap<(ComponentId, Phase), HookFn>,
+    hooks: HashMap<(ComponentId, Phase), StopHook>,
     running: HashMap<(ComponentId, Option<Phase>), Running>,
+    /// A hook of this stop has come back from the runtime.
+    runtime_answers: bool,
     record: Record,
     audience: Audience,
     stop_span: Option<Arc<StopSpan>>,
@@ -90,6 +84,7 @@ impl Conductor {
             starts,
             hooks,
             running: HashMap::new(),
+            runtime_answers: false,
             record: Record::default(),
             audience,
             stop_span: None,
@@ -229,10 +224,8 @@ impl Conductor {
             }
             Message::HookEnded(id, phase, end, error) => {
                 self.running.remove(&(id, Some(phase)));
-                let verdict = error.map(|error| self.record.errors.insert((id, phase), error));
-                drop(verdict);
-                self.handle(now, Event::HookEnded(id, phase, end));
-                self.tell_over(id, phase);
+                self.runtime_answers = true;
+                self.hook_ended(id, phase, end, error, None);
             }
             Message::Dump => {
                 let dump = dump::text(&self.name, &self.machine, &self.running, &self.control);
@@ -249,12 +242,27 @@ impl Conductor {
         self.record.cause.get_or_insert(Cause::StartFailed { component, error });
     }
 
-    fn tell_over(&self, component: ComponentId, phase: Phase) {
+    /// `span`: for whoever tells it to make, if it has none yet.
+    fn hook_ended(
+        &mut self,
+        id: ComponentId,
+        phase: Phase,
+        end: End,
+        error: Option<String>,
+        span: Option<(Arc<PhaseSpan>, bool)>,
+    ) {
+        let before = error.map(|error| self.record.errors.insert((id, phase), error));
+        drop(before);
+        self.handle(clock::now(), Event::HookEnded(id, phase, end));
+        self.tell_over(id, phase, span);
+    }
+
+    fn tell_over(&self, component: ComponentId, phase: Phase, span: Option<(Arc<PhaseSpan>, bool)>) {
         let step = self.machine.steps(component).iter().find(|step| step.phase == phase);
         let Some(StepState::Over(verdict)) = step.map(|step| step.state) else { return };
         let error = self.record.errors.get(&(component, phase)).cloned();
         let component = self.machine.plan().name(component).to_owned();
-        self.teller.tell(News::Over { component, phase, verdict, error });
+        self.teller.tell(News::Over { component, phase, verdict, error, span });
     }
 
     fn handle(&mut self, now: Timestamp, event: Event) {
@@ -330,8 +338,14 @@ impl Conductor {
                 let (app, component) = (self.name.clone(), self.machine.plan().name(id).to_owned());
                 let audience = self.audience.clone();
                 let span = move || audience.span(|| tracing::info_span!(parent: None, "start", app, component));
-                let task = self.spawn(move || start(context), span, message);
-                self.running.insert((id, None), Running { task, cut: cancelled, since: clock::now() });
+                let running = Work::new(move || start(context)).spawn(
+                    &self.runtime,
+                    self.control.post(),
+                    cancelled,
+                    span,
+                    message,
+                );
+                self.running.insert((id, None), running);
             }
             None => self.machine.handle(clock::now(), Event::Started(id)),
         }
@@ -341,57 +355,28 @@ impl Conductor {
         let cut = CancellationToken::new();
         let context = StopContext { control: self.control.clone(), phase, until, forced, cut: cut.clone() };
         let message = move |ended: Ended| Message::HookEnded(component, phase, ended.how, ended.error);
-        match self.hooks.remove(&(component, phase)) {
-            Some(hook) => {
-                let (name, of) = (self.machine.plan().name(component).to_owned(), self.phase_span.clone());
-                // Within the phase's, of which it lets go when it has its own: that one holds it.
-                let span = move || of.map_or_else(tracing::Span::none, |phase| phase.hook(&name, forced));
-                let task = self.spawn(move || hook(context), span, message);
-                self.running.insert((component, Some(phase)), Running { task, cut, since: clock::now() });
-            }
-            None => self.machine.handle(clock::now(), Event::HookEnded(component, phase, End::Done)),
-        }
-    }
-
-    /// The span is made by the task: a subscriber that blocks does not block this thread.
-    fn spawn<M>(
-        &self,
-        make: M,
-        span: impl FnOnce() -> tracing::Span + Send + 'static,
-        message: impl FnOnce(Ended) -> Message + Send + 'static,
-    ) -> AbortHandle
-    where
-        M: FnOnce() -> crate::caught::BoxFuture<Result<(), BoxError>> + Send + 'static,
-    {
-        let mut end = TellEnd { tell: Some((message, self.control.post())), ended: None };
-        let task = async move {
-            let ended = async move { caught(make).await }.instrument(span()).await;
-            end.ended = Some(ended);
-            drop(end);
+        let Some(StopHook { run, ours }) = self.hooks.remove(&(component, phase)) else {
+            self.machine.handle(clock::now(), Event::HookEnded(component, phase, End::Done));
+            return;
         };
-        self.runtime.spawn(task).abort_handle()
+        let mut work = Work::new(move || run(context));
+        let of = self.phase_span.clone();
+        // No stop drains without the runtime: if all its workers are blocked, that is to be found out.
+        let here = ours && (phase != Phase::Drain || self.runtime_answers);
+        if let Some(ended) = here.then(|| work.first_step(&self.runtime)).flatten() {
+            self.hook_ended(component, phase, ended.how, ended.error, of.map(|span| (span, forced)));
+            return;
+        }
+        let name = self.machine.plan().name(component).to_owned();
+        // Within the phase's, of which it lets go when it has its own: that one holds it.
+        let span = move || of.map_or_else(tracing::Span::none, |phase| phase.hook(&name, forced));
+        let running = work.spawn(&self.runtime, self.control.post(), cut, span, message);
+        self.running.insert((component, Some(phase)), running);
     }
 
     fn cut(&mut self, id: ComponentId, phase: Option<Phase>) {
         if let Some(running) = self.running.get(&(id, phase)) {
-            running.cut.cancel();
-            running.task.abort();
-        }
-    }
-}
-
-/// Tells how a task ended, also when it is aborted or its runtime is gone.
-struct TellEnd<F: FnOnce(Ended) -> Message> {
-    tell: Option<(F, Post)>,
-    ended: Option<Ended>,
-}
-
-impl<F: FnOnce(Ended) -> Message> Drop for TellEnd<F> {
-    fn drop(&mut self) {
-        if let Some((message, post)) = self.tell.take() {
-            let ended = self.ended.take().unwrap_or_else(Ended::cancelled);
-            // The conductor is through: it does not wait for this one any more.
-            post.send(message(ended));
+            running.cut();
         }
     }
 }

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use adieu_core::stop_plan::{ComponentId, Phase};
 
-use crate::hook::{HookFn, StartFn};
+use crate::hook::{StartFn, StopHook};
 use crate::report::StopReport;
 use crate::teller::Ending;
 
 /// Starts and hooks whose turn never came. To be dropped elsewhere: their destructors are other people's code.
 pub(crate) struct Leftovers {
     _starts: HashMap<ComponentId, Option<StartFn>>,
-    _hooks: HashMap<(ComponentId, Phase), HookFn>,
+    _hooks: HashMap<(ComponentId, Phase), StopHook>,
 }
 
 /// What the application gets when the plan is over.
@@ -36,7 +36,7 @@ impl std::fmt::Debug for Leftovers {
 impl Leftovers {
     pub(crate) fn new(
         starts: HashMap<ComponentId, Option<StartFn>>,
-        hooks: HashMap<(ComponentId, Phase), HookFn>,
+        hooks: HashMap<(ComponentId, Phase), StopHook>,
     ) -> Self {
         Self { _starts: starts, _hooks: hooks }
     }

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use adieu_core::stop_plan::{ComponentId, Phase, Start, State, StopPlan};
 
 use crate::clock;
-use crate::conductor::Running;
 use crate::control::Control;
 use crate::report::short;
+use crate::work::Running;
 
 pub(crate) fn text(
     app: &str,

@@ -50,8 +50,9 @@ impl Gate {
     }
 
     fn close(&self) {
-        self.closed.store(true, Ordering::SeqCst);
-        fence::of_stop();
+        if !self.closed.swap(true, Ordering::SeqCst) {
+            fence::of_stop();
+        }
     }
 
     /// Some work has ended and is counted as such.

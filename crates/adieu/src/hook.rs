@@ -34,11 +34,25 @@ impl<E: Into<BoxError> + Send> HookResult for Result<(), E> {
     }
 }
 
+/// A hook as it is registered.
+pub(crate) struct StopHook {
+    pub(crate) run: HookFn,
+    /// The library's own, none of whose steps blocks: its first one needs no thread of the runtime.
+    pub(crate) ours: bool,
+}
+
+impl StopHook {
+    /// Other people's code.
+    pub(crate) fn new(run: HookFn) -> Self {
+        Self { run, ours: false }
+    }
+}
+
 /// A component as it is registered.
 pub(crate) struct Entry {
     pub(crate) spec: Spec,
     pub(crate) start: Option<StartFn>,
-    pub(crate) hooks: Vec<(Phase, HookFn)>,
+    pub(crate) hooks: Vec<(Phase, StopHook)>,
     /// The close hook only lets go of the value: the component has not said how it stops.
     pub(crate) lets_go: bool,
     /// Phases of hooks that it does not have when it is to stop last: until then it goes on.
@@ -53,7 +67,12 @@ impl Entry {
     /// Adds a hook; a second one of the same phase is left for the plan to refuse.
     pub(crate) fn hook(&mut self, phase: Phase, hook: HookFn) {
         self.spec.hooks.push(Hook { phase, limit: None });
-        self.hooks.push((phase, hook));
+        self.hooks.push((phase, StopHook::new(hook)));
+    }
+
+    /// The hooks that it has so far are the library's own.
+    pub(crate) fn hooks_are_ours(&mut self) {
+        self.hooks.iter_mut().for_each(|(_, hook)| hook.ours = true);
     }
 
     /// The hook by which it stops, in place of the one that was put there by default.

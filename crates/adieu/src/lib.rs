@@ -77,6 +77,7 @@ mod fence;
 mod grants;
 mod guard;
 mod hook;
+mod host;
 mod last_resort;
 mod notify;
 mod parent;
@@ -95,6 +96,7 @@ mod teller;
 mod temp;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod work;
 
 pub use adieu_core::signal::Signal;
 pub use adieu_core::stop_plan::{Phase, Plan, PlanError, Verdict, Why, WorstCase};

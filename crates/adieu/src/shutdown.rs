@@ -177,5 +177,6 @@ fn main_entry(finished: CancellationToken) -> Entry {
             })
         }),
     );
+    entry.hooks_are_ours();
     entry
 }

@@ -144,6 +144,7 @@ impl App {
                 })
             }),
         );
+        entry.hooks_are_ours();
         self.register(entry, Slot::filled(()))
     }
 }

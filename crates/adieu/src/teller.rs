@@ -35,6 +35,8 @@ pub(crate) enum News {
         phase: Phase,
         verdict: Verdict,
         error: Option<String>,
+        /// The phase and whether it was forced, of a hook that has had no span of its own.
+        span: Option<(Arc<PhaseSpan>, bool)>,
     },
     Closed(Box<StopReport>),
 }
@@ -156,7 +158,10 @@ fn tell(app: &str, news: &News) {
         }
         News::Dump(text) => eprint!("{text}"),
         News::Leave(phase, why) => tracing::info!(app, %phase, why = why.text(), "phase ends"),
-        News::Over { component, phase, verdict, error } => {
+        News::Over { component, phase, verdict, error, span } => {
+            // It is over, but to be seen.
+            let span = span.as_ref().map(|(phase, forced)| phase.hook(component, *forced));
+            drop(span);
             let (verdict, error) = (verdict.text(), error.as_deref());
             if verdict == Verdict::Done.text() {
                 tracing::debug!(app, component, %phase, "hook done");

@@ -200,12 +200,17 @@ impl Connections {
         list
     }
 
+    /// Whether one is open.
+    pub(super) fn any(&self) -> bool {
+        !lock(&self.open).is_empty()
+    }
+
     /// Returns when none is open. Cancel safe.
     pub(super) async fn all_closed(&self) {
         loop {
             // Made before the look: what closes after the look wakes it.
             let none_open = self.none_open.notified();
-            if lock(&self.open).is_empty() {
+            if !self.any() {
                 return;
             }
             none_open.await;

@@ -13,7 +13,7 @@ use super::connections::{Connection, ConnectionCounts, Connections, OpenConnecti
 use super::draining::Level;
 use super::listen::{Listen, Listener};
 use super::service::HttpService;
-use super::settings::Serve;
+use super::settings::{Pace, Serve};
 use crate::app::App;
 use crate::component::Component;
 use crate::control::{Control, Stage};
@@ -42,7 +42,7 @@ pub struct Server {
     connections: Arc<Connections>,
     /// Ends the accept loop.
     accepting: Mutex<Option<accept::End>>,
-    settings: Arc<Serve>,
+    pace: Pace,
 }
 
 impl Server {
@@ -69,17 +69,16 @@ impl Server {
         settings: Serve,
         at: &'static Location<'static>,
     ) -> Result<Self, ServeError> {
-        let settings = Arc::new(settings);
-        let how = Arc::clone(&settings);
-        let begin = move |connection| drop(tokio::spawn(serve(connection, service.clone(), Arc::clone(&how))));
-        Self::open(control, name, listen, settings, at, begin)
+        let (pace, settings) = (settings.pace(), Arc::new(settings));
+        let begin = move |connection| drop(tokio::spawn(serve(connection, service.clone(), Arc::clone(&settings))));
+        Self::open(control, name, listen, pace, at, begin)
     }
 
     pub(super) fn open(
         control: &Control,
         name: Option<&str>,
         listen: Listen,
-        settings: Arc<Serve>,
+        pace: Pace,
         at: &'static Location<'static>,
         begin: impl Fn(Arc<Connection>) + Send + 'static,
     ) -> Result<Self, ServeError> {
@@ -94,7 +93,7 @@ impl Server {
         let (end, ended) = oneshot::channel();
         let all = Arc::clone(&connections);
         drop(tokio::spawn(accept(listener, ended, move |socket, peer| begin(all.add(socket, peer)))));
-        Ok(Self { address, connections, accepting: Mutex::new(Some(end)), settings })
+        Ok(Self { address, connections, accepting: Mutex::new(Some(end)), pace })
     }
 
     /// Where it listens; `None` for a Unix socket.
@@ -126,7 +125,7 @@ impl Server {
     /// Goes on until the traffic has gone, within its bounds.
     pub(super) async fn announce(&self) {
         self.connections.raise(Level::Announced);
-        let (least, most) = self.settings.lame_duck;
+        let (least, most) = self.pace.lame_duck;
         let over = self.connections.told.level() >= Level::Draining;
         if over || most.is_zero() {
             return;
@@ -160,16 +159,20 @@ impl Server {
     /// Not cancel safe: dropped before all are closed, it cuts those that are left.
     pub(super) async fn drain(&self) {
         let _cut = CutUnlessClosed(&self.connections);
+        if self.connections.any() {
+            // What there is to do takes its time with thousands, and the first step may be the conductor's.
+            tokio::task::yield_now().await;
+        }
         let levels = async {
-            if !self.settings.linger.is_zero() {
-                tokio::time::sleep(self.settings.linger).await;
+            if !self.pace.linger.is_zero() {
+                tokio::time::sleep(self.pace.linger).await;
             }
-            if self.settings.leaves_idle() {
+            if self.pace.leaves_idle {
                 self.connections.told.raise(Level::Closing);
                 drop(tokio::spawn(wake_later(self.connections.let_idle_go())));
             }
             self.connections.raise(Level::Closing);
-            tokio::time::sleep(self.settings.handshake).await;
+            tokio::time::sleep(self.pace.handshake).await;
             self.connections.raise(Level::Overdue);
             std::future::pending::<()>().await;
         };
@@ -240,7 +243,10 @@ impl App {
             .quiesce(|server, _| async move { server.quiesce().await })
             .drain(|server, _| async move { server.drain().await })
             .stop(|server, _| async move { server.close().await });
-        self.entry(server.id, |entry| entry.unless_last = vec![Phase::Announce, Phase::Quiesce, Phase::Drain]);
+        self.entry(server.id, |entry| {
+            entry.unless_last = vec![Phase::Announce, Phase::Quiesce, Phase::Drain];
+            entry.hooks_are_ours();
+        });
         server
     }
 }

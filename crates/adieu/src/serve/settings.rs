@@ -65,12 +65,23 @@ impl Serve {
         Self { tls: Some(config.into()), ..self }
     }
 
-    /// Whether idle connections need no farewell: TLS has one of its own.
-    pub(super) fn leaves_idle(&self) -> bool {
+    /// What a stop needs to know of it.
+    pub(super) fn pace(&self) -> Pace {
+        let Self { linger, handshake, lame_duck, .. } = *self;
         #[cfg(feature = "tls")]
-        if self.tls.is_some() {
-            return false;
-        }
-        self.linger.is_zero()
+        let plain = self.tls.is_none();
+        #[cfg(not(feature = "tls"))]
+        let plain = true;
+        Pace { linger, handshake, lame_duck, leaves_idle: plain && linger.is_zero() }
     }
+}
+
+/// The times of a stop.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pace {
+    pub(super) linger: Duration,
+    pub(super) handshake: Duration,
+    pub(super) lame_duck: (Duration, Duration),
+    /// Idle connections need no farewell; TLS has one of its own.
+    pub(super) leaves_idle: bool,
 }

@@ -169,7 +169,7 @@ where
             }
         }));
     };
-    Server::open(control, Some(name), listen, Arc::new(settings), at, begin)
+    Server::open(control, Some(name), listen, settings.pace(), at, begin)
 }
 
 /// Returns when a connection that has not sent anything has to go, or any when the drain is cut.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use adieu::testing::paused;
 use adieu::{App, Cause, Outcome, Phase, Registry, StopReport, Verdict};
 
-use crate::scene::{play, say, scene};
+use crate::scene::{block_all_workers, play, say, scene};
 
 /// A directory of this test's own, which the service's side finds by its environment.
 fn directory() -> PathBuf {
@@ -138,16 +138,14 @@ fn a_child_is_killed_although_every_worker_is_blocked() {
         let app = App::new("parent").grace(Duration::from_millis(1500));
         let child = app.child("deaf", shell("echo; echo \"> pids $$\"; exec sleep 300"));
         app.component("blocked").after(&child).start(|_| async {
-            let workers = std::thread::available_parallelism().map_or(1, usize::from);
-            for _ in 0..workers * 2 {
-                tokio::spawn(adieu::testing::Fault::BlocksWorker.happen());
-            }
+            block_all_workers();
             Ok::<_, Infallible>(())
         });
         app.run()
     }
     play(scene!(a_child_is_killed_although_every_worker_is_blocked), service, |mut service| {
         let pid = service.hears_some(|line| line.strip_prefix("pids ").map(str::to_owned));
+        service.hears("all blocked");
         service.signal("TERM");
         let end = service.ends();
         assert_eq!(end.code(), Some(124));

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
@@ -48,6 +49,20 @@ pub(crate) use scene;
 /// Said by the service, heard by the test.
 pub(crate) fn say(line: &str) {
     println!("\n> {line}");
+}
+
+/// Blocks every worker of the runtime for ever, and says "all blocked" when that is so. To be called on the runtime.
+pub(crate) fn block_all_workers() {
+    static BLOCKED: AtomicUsize = AtomicUsize::new(0);
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
+    for _ in 0..workers {
+        tokio::spawn(async move {
+            if BLOCKED.fetch_add(1, Ordering::SeqCst) + 1 == workers {
+                say("all blocked");
+            }
+            adieu::testing::Fault::BlocksWorker.happen().await
+        });
+    }
 }
 
 /// A service that runs.

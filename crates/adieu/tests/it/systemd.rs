@@ -6,7 +6,7 @@ use std::time::Duration;
 use adieu::testing::{Fault, NotifySocket};
 use adieu::{App, StopReport};
 
-use crate::scene::{PATIENCE, Service, play_under, say, scene};
+use crate::scene::{PATIENCE, Service, block_all_workers, play_under, say, scene};
 
 /// Plays a service of type notify.
 fn play(name: &str, service: fn() -> StopReport, more: &[(&str, &str)], happens: impl FnOnce(Service, &NotifySocket)) {
@@ -95,11 +95,7 @@ fn the_watchdog_is_fed_while_the_runtime_is_alive_and_not_when_it_is_blocked() {
             say("serving");
         });
         app.on_signal(adieu::Signal::USR2, |_| async {
-            let workers = std::thread::available_parallelism().map_or(1, usize::from);
-            for _ in 0..workers * 2 {
-                tokio::spawn(Fault::BlocksWorker.happen());
-            }
-            say("blocked");
+            block_all_workers();
         })
         .expect("subscribed");
         app.run()
@@ -113,7 +109,7 @@ fn the_watchdog_is_fed_while_the_runtime_is_alive_and_not_when_it_is_blocked() {
             fed += usize::from(message == ["WATCHDOG=1"]);
         }
         service.signal("USR2");
-        service.hears("blocked");
+        service.hears("all blocked");
         // What was sent before the last worker was blocked may still come; then there is silence.
         let silence = Duration::from_secs(2);
         let most = 20;

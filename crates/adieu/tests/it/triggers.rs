@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use adieu::{App, Cause, Outcome, Signal, StopReport};
 
-use crate::scene::{play, play_under, say, scene};
+use crate::scene::{block_all_workers, play, play_under, say, scene};
 
 #[test]
 fn the_end_of_the_parent_is_a_reason_to_stop() {
@@ -52,10 +52,7 @@ fn sigusr1_says_what_is_running() {
             Ok::<_, adieu::BoxError>(())
         });
         app.component("slow").start(|_| async {
-            let workers = std::thread::available_parallelism().map_or(1, usize::from);
-            for _ in 0..workers * 2 {
-                tokio::spawn(adieu::testing::Fault::BlocksWorker.happen());
-            }
+            block_all_workers();
             say("starting");
             std::future::pending::<Result<(), std::io::Error>>().await
         });
@@ -63,6 +60,7 @@ fn sigusr1_says_what_is_running() {
     }
     play(scene!(sigusr1_says_what_is_running), service, |mut service| {
         service.hears("starting");
+        service.hears("all blocked");
         service.signal("USR1");
         std::thread::sleep(Duration::from_millis(100));
         service.signal("TERM");

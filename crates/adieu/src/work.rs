@@ -1,0 +1,86 @@
+//! Other people's code as a task of the runtime that tells how it ended; and the library's own, whose first step needs none.
+
+use std::task::{Context, Poll, Waker};
+
+use adieu_core::Timestamp;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::caught::{BoxFuture, Ended, caught};
+use crate::clock;
+use crate::control::{Message, Post};
+use crate::hook::BoxError;
+
+/// A start or a hook under way.
+pub(crate) struct Running {
+    task: AbortHandle,
+    cut: CancellationToken,
+    pub(crate) since: Timestamp,
+}
+
+impl Running {
+    /// It is out of time: says so, and drops its future as soon as that lets go of its thread.
+    pub(crate) fn cut(&self) {
+        self.cut.cancel();
+        self.task.abort();
+    }
+}
+
+/// A start or a hook that is about to run.
+pub(crate) struct Work(BoxFuture<Ended>);
+
+impl Work {
+    pub(crate) fn new<M>(make: M) -> Self
+    where
+        M: FnOnce() -> BoxFuture<Result<(), BoxError>> + Send + 'static,
+    {
+        Self(Box::pin(caught(make)))
+    }
+
+    /// Its first step on this very thread, so nothing of it may block. Most of a stop's own hooks have nothing to wait for,
+    /// and to wake a thread for them takes longer than they do.
+    pub(crate) fn first_step(&mut self, runtime: &Handle) -> Option<Ended> {
+        let _within = runtime.enter();
+        match self.0.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(ended) => Some(ended),
+            // Whoever runs it asks again, with a waker.
+            Poll::Pending => None,
+        }
+    }
+
+    /// Its span is made by the task: a subscriber that blocks does not block this thread.
+    pub(crate) fn spawn(
+        self,
+        runtime: &Handle,
+        post: Post,
+        cut: CancellationToken,
+        span: impl FnOnce() -> tracing::Span + Send + 'static,
+        message: impl FnOnce(Ended) -> Message + Send + 'static,
+    ) -> Running {
+        let mut end = TellEnd { tell: Some((message, post)), ended: None };
+        let task = runtime.spawn(async move {
+            let ended = self.0.instrument(span()).await;
+            end.ended = Some(ended);
+            drop(end);
+        });
+        Running { task: task.abort_handle(), cut, since: clock::now() }
+    }
+}
+
+/// Tells how a task ended, also when it is aborted or its runtime is gone.
+struct TellEnd<F: FnOnce(Ended) -> Message> {
+    tell: Option<(F, Post)>,
+    ended: Option<Ended>,
+}
+
+impl<F: FnOnce(Ended) -> Message> Drop for TellEnd<F> {
+    fn drop(&mut self) {
+        if let Some((message, post)) = self.tell.take() {
+            let ended = self.ended.take().unwrap_or_else(Ended::cancelled);
+            // The conductor is through: it does not wait for this one any more.
+            post.send(message(ended));
+        }
+    }
+}
