@@ -96,6 +96,7 @@ impl Supervisor {
             next_comparison: clock::now() + std::time::Duration::from_secs(1),
             notify,
             said_ready: false,
+            said_unready: false,
             relays,
             tail: Tail::default(),
             options: std::collections::HashMap::new(),

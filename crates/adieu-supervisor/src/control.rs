@@ -297,10 +297,7 @@ impl Supervisor {
                 let there = if present.is_empty() { "nowhere".to_owned() } else { format!("on {}", list(&present)) };
                 text = format!("{text}: it listens {there}, the one before it on {}", list(&missing));
             } else {
-                text = format!("{text}: {}", self.options.ready.unmet());
-                if let Some(why) = self.probe.as_ref().and_then(|probe| probe.failure.as_ref()) {
-                    text = format!("{text} ({why})");
-                }
+                text = format!("{text}: {}", self.unmet());
             }
         }
         (text, running.tail.lines())

@@ -169,6 +169,7 @@ impl Supervisor {
             .chain(look)
             .chain(self.next_comparison())
             .chain(self.next_path_look())
+            .chain(self.next_unready())
             .chain(self.next_rest())
             .min();
         // Rounded up to a millisecond: waking just before the moment would only turn the loop.

@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use adieu_core::address::{Endpoint, missing};
 use adieu_core::switch::{Event, Generation};
+use adieu_core::{Timestamp, duration};
 use adieu_linux::clock;
 
 use crate::groups::{Groups, HELD};
@@ -99,5 +100,37 @@ impl Supervisor {
         if by_accept || matches!(self.options.ready, ReadyWhen::Http(_) | ReadyWhen::Tcp(_) | ReadyWhen::Exec(_)) {
             self.probe = Some(Probe::new(generation, clock::now()));
         }
+    }
+
+    /// What a generation that is not ready has failed to do, with what the last probe came to.
+    pub(crate) fn unmet(&self) -> String {
+        let unmet = self.options.ready.unmet();
+        let why = self.probe.as_ref().and_then(|probe| probe.failure.as_ref());
+        why.map_or(unmet.clone(), |why| format!("{unmet} ({why})"))
+    }
+
+    /// The serving generation, if it has not yet become ready as the options say.
+    fn unready(&self) -> Option<&Running> {
+        let serving = self.switch.serving().filter(|serving| self.switch.starting() == Some(*serving))?;
+        let running = self.running.get(&serving).filter(|running| !running.said_unready && running.is_alive());
+        running.filter(|_| self.options.ready != ReadyWhen::Auto && !self.switch.is_stopping())
+    }
+
+    /// When it is to be said that the serving generation is not ready.
+    pub(crate) fn next_unready(&self) -> Option<Timestamp> {
+        self.unready().map(|running| running.started + self.options.ready_timeout)
+    }
+
+    /// A generation that nobody can go back from may take as long as it wants, but not in silence.
+    pub(crate) fn say_unready(&mut self) {
+        if self.next_unready().is_none_or(|at| clock::now() < at) {
+            return;
+        }
+        let Some(generation) = self.unready().map(|running| running.generation) else { return };
+        if let Some(running) = self.running.get_mut(&generation) {
+            running.said_unready = true;
+        }
+        let after = duration::format(self.options.ready_timeout);
+        self.note(format!("generation {generation} is not ready after {after}, and goes on: {}", self.unmet()));
     }
 }

@@ -82,6 +82,8 @@ pub(crate) struct Running {
     pub(crate) notify: Option<UnixDatagram>,
     /// It has sent READY=1.
     pub(crate) said_ready: bool,
+    /// It has been said that it takes long to be ready.
+    pub(crate) said_unready: bool,
     pub(crate) relays: Vec<Relay>,
     pub(crate) tail: Tail,
     /// Listener options that were set on sockets which cannot be duplicated, by inode: level, name, value.

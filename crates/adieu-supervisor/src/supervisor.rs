@@ -188,6 +188,7 @@ impl Supervisor {
             self.look_for_unseen();
             self.keep_time();
             self.bound_the_wait();
+            self.say_unready();
             self.let_clients_go();
             self.rest();
         }

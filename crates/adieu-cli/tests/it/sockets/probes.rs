@@ -138,3 +138,23 @@ fn a_probe_that_reaches_nobody_says_so() {
     assert_eq!(adieu.wait_until_it_answers("/"), "generation 1\n");
     adieu.stop();
 }
+
+#[test]
+fn the_first_one_goes_on_when_it_is_not_ready_in_time_and_that_is_said() {
+    let nobody = crate::harness::Port::claim();
+    let url = format!("http://127.0.0.1:{}/", nobody.number());
+    let mut adieu = start(|_| url.clone(), &["--ready-timeout", "1s"], "127.0.0.1");
+    let late = "generation 1 is not ready after 1s, and goes on: ";
+    until("it is said", || adieu.output().contains(late));
+    assert!(adieu.output().contains("Connection refused"), "{}", adieu.output());
+    assert_eq!(adieu.wait_until_it_answers("/"), "generation 1\n");
+    assert_eq!(adieu.output().matches(late).count(), 1, "{}", adieu.output());
+    adieu.stop();
+
+    let ready = start(|port| format!("http://127.0.0.1:{port}/ready"), &["--ready-timeout", "1s"], "127.0.0.1");
+    is_ready(&ready);
+    // Its time passes, and nothing is said.
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    assert!(!ready.output().contains(late), "{}", ready.output());
+    ready.stop();
+}
