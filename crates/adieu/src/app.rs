@@ -332,6 +332,7 @@ pub(crate) struct Running {
 
 /// Tells those who wait for the end.
 pub(crate) fn tell_all(mut report: StopReport, farewells: Vec<Farewell>) -> StopReport {
+        notify::connect();
     for farewell in farewells {
         if catch_unwind(AssertUnwindSafe(|| farewell(&report))).is_err() {
             report.farewell_panicked();

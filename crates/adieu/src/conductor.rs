@@ -283,6 +283,7 @@ impl Conductor {
                     self.record.began = Some(clock::now());
                     let cause = self.record.cause.get_or_insert(Cause::Asked).to_string();
                     let (app, audience) = (self.name.clone(), self.audience.clone());
+                    self.control.spare().release();
                     let span = StopSpan::new(app, cause.clone(), self.grace, audience);
                     self.stop_span = Some(Arc::clone(&span));
                     self.teller.tell(News::Stopping { cause, grace: self.grace, span });

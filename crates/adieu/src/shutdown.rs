@@ -16,7 +16,7 @@ use crate::guard::InFlight;
 use crate::hook::Entry;
 use crate::report::{Cause, StopReport};
 use crate::signals::Seat;
-use crate::{builtin, grants, signals};
+use crate::{builtin, grants, notify, signals};
 
 /// Signals, a deadline, guards and a report for those who keep their own `main`.
 ///
@@ -73,6 +73,7 @@ impl Shutdown {
             Conductor::new(name.clone(), plan, entries, control.clone(), runtime.clone(), messages, grace)
                 .map_err(BuildError::Thread)?;
         grants::notes(grace, &inherited).into_iter().for_each(|note| conductor.note(note));
+        notify::connect();
         let (deliver, report) = oneshot::channel();
         let kept = Arc::clone(&seat);
         let conduct = move || {

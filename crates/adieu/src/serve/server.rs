@@ -91,8 +91,8 @@ impl Server {
         let connections = Connections::new(place("request"), place("upgraded connection"), place("close hook"));
         let connections = Arc::new(connections);
         let (end, ended) = oneshot::channel();
-        let all = Arc::clone(&connections);
-        drop(tokio::spawn(accept(listener, ended, move |socket, peer| begin(all.add(socket, peer)))));
+        let (all, control) = (Arc::clone(&connections), control.clone());
+        drop(tokio::spawn(accept(listener, ended, control, move |socket, peer| begin(all.add(socket, peer)))));
         Ok(Self { address, connections, accepting: Mutex::new(Some(end)), pace })
     }
 

@@ -8,6 +8,8 @@ mod scene;
 #[cfg(unix)]
 mod chores;
 #[cfg(unix)]
+mod descriptors;
+#[cfg(unix)]
 mod examples;
 #[cfg(unix)]
 mod faults;
