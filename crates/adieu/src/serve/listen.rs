@@ -65,7 +65,23 @@ impl Listen {
     pub(super) fn open(self, name: Option<&str>) -> io::Result<Listener> {
         match (handed_over(name, &self), self) {
             (Some(listener), _) => listener.listen(),
-            (None, own) => own.listen(),
+            (None, own) => {
+                let at = own.bound_to();
+                // The error alone does not say which of its addresses a service could not have.
+                own.listen().map_err(|error| match at {
+                    Some(at) => io::Error::new(error.kind(), format!("{at}: {error}")),
+                    None => error,
+                })
+            }
+        }
+    }
+
+    /// What it binds, for people.
+    fn bound_to(&self) -> Option<String> {
+        match self {
+            Self::Address(address) => Some(address.to_string()),
+            Self::Path(path) => Some(path.display().to_string()),
+            Self::Tcp(_) | Self::Unix(_) => None,
         }
     }
 

@@ -13,7 +13,7 @@ use crate::hook::BoxError;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be served",
     label = "no tower service that is `Clone + Send + 'static` and answers a `Request<Incoming>`",
-    note = "an axum router serves itself: `Router<()>`, after `with_state(..)`"
+    note = "an axum router serves itself: `Router<()>`, after `with_state(..)` and without `into_make_service()`"
 )]
 pub trait HttpService:
     Service<
