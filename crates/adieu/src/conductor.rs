@@ -28,6 +28,9 @@ use crate::{clock, dump, last_resort, summary};
 /// tenth.
 const TEARDOWN: Duration = Duration::from_millis(250);
 
+/// What it has at least, however short the grace period: `main` has to be woken to return.
+const LEAST_TEARDOWN: Duration = Duration::from_millis(50);
+
 /// How long the next message is awaited without sleep.
 const MOMENT: Duration = Duration::from_micros(100);
 
@@ -113,7 +116,7 @@ impl Conductor {
         deliver(Delivery { report, left, telling: teller.end() });
         let spare = grace.saturating_sub(plan_time(grace));
         let deadline = machine.deadline().unwrap_or_else(clock::now) + spare;
-        last_resort::watch(&messages, kept, deadline.max(clock::now() + spare.min(TEARDOWN)));
+        last_resort::watch(&messages, kept, deadline.max(clock::now() + spare.clamp(LEAST_TEARDOWN, TEARDOWN)));
     }
 
     /// As [`run`](Self::run), on the runtime of the application itself and by its clock, which may be paused; without the
@@ -280,10 +283,10 @@ impl Conductor {
                     self.teller.tell(News::Serving);
                 }
                 Action::Stopping { .. } => {
+                    self.control.spare().release();
                     self.record.began = Some(clock::now());
                     let cause = self.record.cause.get_or_insert(Cause::Asked).to_string();
                     let (app, audience) = (self.name.clone(), self.audience.clone());
-                    self.control.spare().release();
                     let span = StopSpan::new(app, cause.clone(), self.grace, audience);
                     self.stop_span = Some(Arc::clone(&span));
                     self.teller.tell(News::Stopping { cause, grace: self.grace, span });

@@ -25,6 +25,8 @@ mod own_main;
 mod peers;
 #[cfg(unix)]
 mod reports;
+#[cfg(unix)]
+mod runtimes;
 #[cfg(all(unix, feature = "http"))]
 mod serve;
 #[cfg(unix)]
