@@ -103,6 +103,7 @@ impl Conductor {
 
     /// Runs to the end. `deliver` gets the report; unless the application is gone by the deadline then, the process ends.
     pub(crate) fn run(mut self, deliver: impl FnOnce(Delivery)) {
+        self.control.spare().keep();
         self.launch();
         while self.machine.state() != State::Ended {
             let message = self.next();

@@ -85,7 +85,7 @@ impl Control {
             arrived: Arc::default(),
         };
         let (stage, in_flight, children) = (watch::Sender::new(Stage::Starting), InFlight::new(), Children::default());
-        let shared = Shared { messages, stage, in_flight, children, spare: Spare::keep() };
+        let shared = Shared { messages, stage, in_flight, children, spare: Spare::default() };
         (Self { shared: Arc::new(shared) }, receiver)
     }
 

@@ -12,7 +12,7 @@ use crate::hook::lock;
 const KEPT: usize = 8;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Spare {
     kept: Mutex<Vec<OwnedFd>>,
     short: AtomicBool,
@@ -20,16 +20,17 @@ pub(crate) struct Spare {
 
 impl Spare {
     /// Takes them, as many as can be had.
-    pub(crate) fn keep() -> Self {
-        // Any descriptor would do. This one needs no file, and takes part in nothing.
+    pub(crate) fn keep(&self) {
+        // Any descriptor would do. This one needs no file and takes part in nothing, but a sandbox may forbid it.
         let first = UnixDatagram::unbound().map(OwnedFd::from);
+        let first = first.or_else(|_| std::fs::File::open("/dev/null").map(OwnedFd::from));
         let mut kept: Vec<OwnedFd> = first.into_iter().collect();
         while let Some(Ok(next)) = kept.last().map(OwnedFd::try_clone)
             && kept.len() < KEPT
         {
             kept.push(next);
         }
-        Self { kept: Mutex::new(kept), short: AtomicBool::new(false) }
+        *lock(&self.kept) = kept;
     }
 
     /// Gives them back: a stop begins.

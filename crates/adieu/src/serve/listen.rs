@@ -1,5 +1,5 @@
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -14,7 +14,7 @@ use super::socket::Socket;
 pub enum Listen {
     /// Binds this address.
     Address(SocketAddr),
-    /// This listener.
+    /// This listener; one of tokio's by its `into_std`.
     Tcp(std::net::TcpListener),
     /// Binds this path, in place of a socket that is there and that nobody listens on.
     Path(PathBuf),
@@ -28,8 +28,9 @@ impl From<SocketAddr> for Listen {
     }
 }
 
-impl From<([u8; 4], u16)> for Listen {
-    fn from(address: ([u8; 4], u16)) -> Self {
+/// As for [`SocketAddr`]: `([127, 0, 0, 1], 3000)`, `(Ipv6Addr::UNSPECIFIED, 3000)`.
+impl<I: Into<IpAddr>> From<(I, u16)> for Listen {
+    fn from(address: (I, u16)) -> Self {
         Self::Address(address.into())
     }
 }

@@ -204,7 +204,7 @@ impl Drop for CutUnlessClosed<'_> {
 }
 
 impl App {
-    /// Registers a server: an axum `Router`, any tower or hyper service, tonic's routes. HTTP/1.1 and HTTP/2 (with prior
+    /// Registers a server: an axum `Router`, tonic's routes, any tower service, hyper's own in a [`Hyper`](super::Hyper). HTTP/1.1 and HTTP/2 (with prior
     /// knowledge, or by TLS) on the same port. A listener of the same name or address that was handed over by who started
     /// the process (`LISTEN_FDS`) is used in place of one of its own.
     #[track_caller]
