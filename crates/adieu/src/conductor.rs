@@ -46,6 +46,8 @@ pub(crate) struct Conductor {
     runtime: Handle,
     messages: Receiver<Message>,
     teller: Teller,
+    /// Whether everything has started when the components have.
+    says_ready: bool,
     /// Whole grace period, of which the plan has a part.
     grace: Duration,
     starts: HashMap<ComponentId, Option<StartFn>>,
@@ -83,6 +85,7 @@ impl Conductor {
             runtime,
             messages,
             teller,
+            says_ready: true,
             grace,
             starts,
             hooks,
@@ -93,6 +96,11 @@ impl Conductor {
             stop_span: None,
             phase_span: None,
         })
+    }
+
+    /// For a `main` of one's own, which says itself when it serves.
+    pub(crate) fn leave_ready_to_main(&mut self) {
+        self.says_ready = false;
     }
 
     /// Notes for the report, told at once as warnings.
@@ -281,7 +289,7 @@ impl Conductor {
                 Action::OutOfTime(id) => self.start_failed(id, Some("out of time".to_owned())),
                 Action::Serving => {
                     self.control.move_on(Stage::Serving);
-                    self.teller.tell(News::Serving);
+                    self.teller.tell(News::Serving { ready: self.says_ready });
                 }
                 Action::Stopping { .. } => {
                     self.control.spare().release();

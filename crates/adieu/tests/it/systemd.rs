@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use adieu::testing::{Fault, NotifySocket};
-use adieu::{App, StopReport};
+use adieu::{App, Shutdown, StopReport};
 
 use crate::scene::{PATIENCE, Service, block_all_workers, play_under, say, scene};
 
@@ -96,6 +96,31 @@ fn a_supervisor_that_listens_at_an_abstract_address_is_told() {
         let mut message = [0; 1024];
         let length = socket.recv(&mut message).expect("a message");
         assert_eq!(message[..length], *b"READY=1\n");
+        assert_eq!(service.ends().code(), Some(0));
+    });
+}
+
+#[test]
+fn a_main_of_its_own_is_ready_when_it_says_so() {
+    fn service() -> StopReport {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let shutdown = Shutdown::install("own", Duration::from_secs(20)).expect("handlers");
+            if std::env::var_os("ADIEU_TEST_READY").is_some() {
+                shutdown.ready();
+            }
+            shutdown.control().close();
+            shutdown.finish().await
+        })
+    }
+    let name = scene!(a_main_of_its_own_is_ready_when_it_says_so);
+    play(name, service, &[("ADIEU_TEST_READY", "yes")], |service, systemd| {
+        assert_eq!(systemd.next(PATIENCE).expect("a message"), ["READY=1"]);
+        assert_eq!(service.ends().code(), Some(0));
+    });
+    play(name, service, &[], |service, systemd| {
+        let first = systemd.next(PATIENCE).expect("a message");
+        assert_eq!(value(&first, "STOPPING="), Some("1"), "{first:?}");
         assert_eq!(service.ends().code(), Some(0));
     });
 }
