@@ -1,9 +1,9 @@
 //! What systemd is told (sd_notify(3)).
 
 #[cfg(feature = "systemd")]
-pub(crate) use self::systemd::{connect, entered, serving, stopping, watchdog};
+pub(crate) use self::systemd::{connect, drains, entered, serving, stopping, watchdog};
 #[cfg(not(feature = "systemd"))]
-pub(crate) use self::without::{connect, entered, serving, stopping, watchdog};
+pub(crate) use self::without::{connect, drains, entered, serving, stopping, watchdog};
 
 #[cfg(feature = "systemd")]
 mod systemd {
@@ -11,10 +11,12 @@ mod systemd {
     use std::io;
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::net::UnixDatagram;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use adieu_core::stop_plan::Phase;
+    use adieu_core::wire;
     use sd_notify::NotifyState;
     use tokio::runtime::Handle;
 
@@ -75,8 +77,20 @@ mod systemd {
         NotifyState::ExtendTimeoutUsec(u32::try_from((left + MARGIN).as_micros()).unwrap_or(u32::MAX))
     }
 
+    /// Whether a server of ours has been started.
+    static DRAINS: AtomicBool = AtomicBool::new(false);
+
+    /// There is a server that ends its connections itself when a stop comes: said with the next [`serving`].
+    pub(crate) fn drains() {
+        DRAINS.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn serving() {
-        send(&[NotifyState::Ready]);
+        let drains = format!("{}=1", wire::DRAINS);
+        match DRAINS.load(Ordering::SeqCst) {
+            true => send(&[NotifyState::Ready, NotifyState::Custom(&drains)]),
+            false => send(&[NotifyState::Ready]),
+        }
     }
 
     /// systemd's own TimeoutStopSec is extended to the deadline.
@@ -112,6 +126,7 @@ mod without {
     use tokio::runtime::Handle;
 
     pub(crate) fn connect() {}
+    pub(crate) fn drains() {}
     pub(crate) fn serving() {}
     pub(crate) fn stopping(_grace: Duration) {}
     pub(crate) fn entered(_phase: Phase, _left: Duration) {}

@@ -61,7 +61,7 @@ pub(super) async fn accept(
 /// Whether the stop has only those descriptors that were kept back for it: to leave a registry, for example, while this still
 /// serves. Who connects then waits for the quiesce, or for the successor.
 fn leaves_the_last(control: &Control) -> bool {
-    control.stage() == Stage::Stopping(Phase::Announce) && control.spare().are_the_last()
+    control.spare().are_the_last() && control.stage() == Stage::Stopping(Phase::Announce)
 }
 
 /// Errors of `accept(2)` that belong to the connection and not to the listener.

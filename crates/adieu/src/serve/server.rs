@@ -19,6 +19,7 @@ use crate::component::Component;
 use crate::control::{Control, Stage};
 use crate::error::Stopping;
 use crate::hook::lock;
+use crate::notify;
 
 /// No new connection for so long: the traffic has gone elsewhere.
 const QUIET: Duration = Duration::from_millis(500);
@@ -86,6 +87,7 @@ impl Server {
             return Err(ServeError::Stopping(Stopping));
         }
         let listener: Listener = listen.open(name)?;
+        notify::drains();
         let address = listener.local_addr();
         let place = |name| control.in_flight().place_at(name, at);
         let connections = Connections::new(place("request"), place("upgraded connection"), place("close hook"));
