@@ -1,9 +1,13 @@
 //! What systemd is told (sd_notify(3)).
 
+#[cfg(all(feature = "systemd", feature = "http", unix))]
+pub(crate) use self::systemd::drains;
 #[cfg(feature = "systemd")]
-pub(crate) use self::systemd::{connect, drains, entered, serving, stopping, watchdog};
+pub(crate) use self::systemd::{connect, entered, serving, stopping, watchdog};
+#[cfg(all(not(feature = "systemd"), feature = "http", unix))]
+pub(crate) use self::without::drains;
 #[cfg(not(feature = "systemd"))]
-pub(crate) use self::without::{connect, drains, entered, serving, stopping, watchdog};
+pub(crate) use self::without::{connect, entered, serving, stopping, watchdog};
 
 #[cfg(feature = "systemd")]
 mod systemd {
@@ -81,6 +85,7 @@ mod systemd {
     static DRAINS: AtomicBool = AtomicBool::new(false);
 
     /// There is a server that ends its connections itself when a stop comes: said with the next [`serving`].
+    #[cfg(all(feature = "http", unix))]
     pub(crate) fn drains() {
         DRAINS.store(true, Ordering::SeqCst);
     }
@@ -126,6 +131,7 @@ mod without {
     use tokio::runtime::Handle;
 
     pub(crate) fn connect() {}
+    #[cfg(all(feature = "http", unix))]
     pub(crate) fn drains() {}
     pub(crate) fn serving() {}
     pub(crate) fn stopping(_grace: Duration) {}

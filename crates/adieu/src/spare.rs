@@ -44,6 +44,7 @@ impl Spare {
     }
 
     /// Whether they were the last when they were given back: whoever else takes one takes it from the stop.
+    #[cfg(all(feature = "http", unix))]
     pub(crate) fn are_the_last(&self) -> bool {
         self.short.load(Ordering::SeqCst)
     }
