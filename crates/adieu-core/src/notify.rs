@@ -9,6 +9,8 @@ mod tests;
 
 use std::fmt;
 
+use crate::wire;
+
 /// The longest datagram that is read, in bytes, as in systemd (NOTIFY_BUFFER_MAX in `src/core/manager.c`). Receive into one
 /// byte more, so that a longer one is seen to be longer.
 pub const LONGEST: usize = 4096;
@@ -171,6 +173,13 @@ impl Message {
     #[must_use]
     pub fn ready(&self) -> bool {
         self.fields.contains(&Field::Ready)
+    }
+
+    /// Whether it says that it ends its connections itself ([`wire::DRAINS`]).
+    #[must_use]
+    pub fn drains_itself(&self) -> bool {
+        let says = |field: &Field| matches!(field, Field::Other { key, value } if key == wire::DRAINS && value == b"1");
+        self.fields.iter().any(says)
     }
 
     /// What the manager above a supervisor should hear of what the serving generation says: how it is and how long it needs.

@@ -21,6 +21,10 @@ pub const LONGEST_REQUEST: usize = 256 * 1024;
 /// (`shutdown(2)`), which its client would see.
 pub const PARKS: &str = "ADIEU_PARKS";
 
+/// The field by which a program says, with READY=1 (sd_notify(3)), that on its stop signal it ends all its connections itself
+/// without a loss: those that never look finished from outside (WebSockets, streams) are left to it then. Its value is 1.
+pub const DRAINS: &str = "X_ADIEU_DRAINS";
+
 /// What a client asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]

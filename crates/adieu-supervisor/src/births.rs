@@ -97,6 +97,7 @@ impl Supervisor {
             notify,
             said_ready: false,
             said_unready: false,
+            drains_itself: false,
             relays,
             tail: Tail::default(),
             options: std::collections::HashMap::new(),

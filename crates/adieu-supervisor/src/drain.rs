@@ -16,6 +16,9 @@ use crate::supervisor::Supervisor;
 const QUEUE_EVERY: Duration = Duration::from_millis(2);
 /// At least this lies between two samples, whatever they cost.
 const SAMPLE_PAUSE: Duration = Duration::from_millis(1);
+/// A program that ends its connections itself gets them when for so long none of them has been finished or parked: a busy one
+/// pauses more often, and what never looks finished from outside (a WebSocket, a stream) is awaited in vain.
+const STANDSTILL: Duration = Duration::from_secs(1);
 /// Peers that one line names.
 const MOST_NAMED: usize = 5;
 
@@ -41,6 +44,8 @@ pub(crate) struct OwedWatch {
     ledger: Ledger,
     /// Who is at the other end of each connection.
     peers: HashMap<u64, SocketAddr>,
+    /// The fewest that were neither finished nor parked at any look, and since when there have not been fewer.
+    fewest: (usize, Timestamp),
 }
 
 impl OwedWatch {
@@ -164,7 +169,8 @@ impl Supervisor {
         self.open_lot(generation, &sockets);
         let peers = sockets.iter().map(|socket| (socket.cookie, socket.remote)).collect();
         let connections = sockets.iter().map(|socket| socket.identity).collect();
-        self.owed_watches.push(OwedWatch { generation, next: clock::now(), connections, ledger, peers });
+        let (next, fewest) = (clock::now(), (usize::MAX, clock::now()));
+        self.owed_watches.push(OwedWatch { generation, next, connections, ledger, peers, fewest });
     }
 
     pub(crate) fn advance_owed_watches(&mut self) {
@@ -190,6 +196,13 @@ impl Supervisor {
             if watch.ledger.is_drained() || self.is_parked(&watch) {
                 self.tell_expired(&watch);
                 self.tell(Event::Drained(watch.generation));
+            } else if self.leaves_the_rest(&mut watch) {
+                let (generation, rest) = (watch.generation, watch.fewest.0);
+                self.note(format!(
+                    "generation {generation}: ends the {rest} connections that are left itself, as it says"
+                ));
+                self.tell_expired(&watch);
+                self.tell(Event::Drained(generation));
             } else if self.is_leaving(watch.generation) {
                 let now = clock::now();
                 let pause = SAMPLE_PAUSE.max((now - began) * 3);
@@ -228,6 +241,18 @@ impl Supervisor {
     fn is_parked(&self, watch: &OwedWatch) -> bool {
         let lot = self.lots.iter().find(|lot| lot.generation == watch.generation);
         lot.is_some_and(|lot| !lot.carries() && watch.ledger.unsettled().all(|cookie| lot.is_settled(cookie)))
+    }
+
+    /// Whether what is left is the program's to end: it says that it does, and nothing more comes of waiting.
+    fn leaves_the_rest(&self, watch: &mut OwedWatch) -> bool {
+        let lot = self.lots.iter().find(|lot| lot.generation == watch.generation);
+        let parked = |cookie: u64| lot.is_some_and(|lot| lot.is_settled(cookie));
+        let (left, now) = (watch.ledger.unsettled().filter(|cookie| !parked(*cookie)).count(), clock::now());
+        if left < watch.fewest.0 {
+            watch.fewest = (left, now);
+        }
+        let says = self.running.get(&watch.generation).is_some_and(|running| running.drains_itself);
+        says && !lot.is_some_and(|lot| lot.carries()) && now.since(watch.fewest.1) >= STANDSTILL
     }
 
     /// An empty ledger that judges as this run was told.

@@ -285,6 +285,7 @@ impl Supervisor {
         if message.ready() {
             if let Some(running) = self.running.get_mut(&generation) {
                 running.said_ready = true;
+                running.drains_itself = message.drains_itself();
             }
             self.check_ready(generation);
         }

@@ -84,6 +84,8 @@ pub(crate) struct Running {
     pub(crate) said_ready: bool,
     /// It has been said that it takes long to be ready.
     pub(crate) said_unready: bool,
+    /// It ends its connections itself, as it says.
+    pub(crate) drains_itself: bool,
     pub(crate) relays: Vec<Relay>,
     pub(crate) tail: Tail,
     /// Listener options that were set on sockets which cannot be duplicated, by inode: level, name, value.

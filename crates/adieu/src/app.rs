@@ -7,6 +7,7 @@ use std::time::Duration;
 use adieu_core::signal::Signal;
 use adieu_core::stop_plan::{Phase, Plan, Policy};
 use tokio::runtime;
+use tokio_util::sync::CancellationToken;
 
 use crate::component::Component;
 use crate::conductor::{Conductor, plan_time};
@@ -136,7 +137,8 @@ impl App {
         self.farewells.borrow_mut().push(Box::new(told));
     }
 
-    /// The whole time of a stop, from the request to the end of the process. Default: 30 s.
+    /// The whole time of a stop, from the request to the end of the process. Default: 30 s. What is longer than that is of use
+    /// only to a phase that may take as long: see [`phase_limit`](Self::phase_limit).
     #[must_use]
     pub fn grace(self, grace: Duration) -> Self {
         self.policy.borrow_mut().grace = grace;
@@ -167,7 +169,8 @@ impl App {
     }
 
     /// The runtime that everything runs on, in place of tokio's multi-threaded one with all of it enabled. The application
-    /// owns it: it is shut down at the end without waiting for what does not end.
+    /// owns it: it is shut down at the end without waiting for what does not end. One of the current thread runs on the thread
+    /// that calls [`run`](Self::run).
     #[must_use]
     pub fn runtime(self, builder: runtime::Builder) -> Self {
         *self.runtime.borrow_mut() = Some(builder);
@@ -260,7 +263,9 @@ impl App {
     }
 
     /// Starts everything, serves, and stops when that is asked for: by a signal, by [`Control::close`], by a main task
-    /// that has finished or a component that has failed. Not to be called from within a runtime.
+    /// that has finished or a component that has failed. It has a runtime of its own, so `main` is no `async fn`: called from
+    /// within a runtime it starts nothing ([`BuildError::WithinRuntime`]). A `main` that has one already takes
+    /// [`Shutdown`](crate::Shutdown).
     ///
     /// By the end of the grace period this has returned, or the process has ended with the report on standard error
     /// (when `main`'s own thread is blocked in somebody's destructor).
@@ -272,16 +277,26 @@ impl App {
 
     fn try_run(self) -> Result<StopReport, BuildError> {
         let host = Host::new(self.runtime.take()).map_err(BuildError::Runtime)?;
+        if !host.may_wait_here() {
+            host.abandon();
+            return Err(BuildError::WithinRuntime);
+        }
         let Running { conductor, control, seat, farewells } = self.make_ready(host.handle())?;
         let (deliver, delivered) = mpsc::sync_channel(1);
+        let arrived = host.needs_this_thread().then(CancellationToken::new);
+        let arrives = arrived.clone().map(CancellationToken::drop_guard);
         let conduct = move || {
             conductor.run(move |end| {
+                let _arrives = arrives;
                 // `main` waits for it, unless it has panicked.
                 let _delivered = deliver.send(end);
             });
         };
         let thread = std::thread::Builder::new().name("adieu-stop".to_owned()).spawn(conduct);
         drop(thread.map_err(BuildError::Thread)?);
+        if let Some(arrived) = arrived {
+            host.run_until(arrived);
+        }
         // What is left of the components is dropped here, where the conductor watches, and not there.
         let delivered = delivered.recv().map(|Delivery { report, left, telling }| {
             drop(left);
@@ -316,6 +331,7 @@ impl App {
         if with_parent {
             parent::watch(control.post()).map_err(BuildError::Thread)?;
         }
+        notify::connect();
         notify::watchdog(runtime);
         asides.into_inner().into_iter().for_each(|aside| aside(runtime, &control));
         Ok(Running { conductor, control, seat, farewells: farewells.into_inner() })

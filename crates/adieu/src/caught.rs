@@ -39,12 +39,15 @@ impl Ended {
     }
 }
 
-/// An error with its sources, each after a colon.
+/// An error with its sources, each after a colon, unless it has said so itself: many do.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(deeper) = source {
-        text = format!("{text}: {deeper}");
+        let deeper_text = deeper.to_string();
+        if !text.ends_with(&deeper_text) {
+            text = format!("{text}: {deeper_text}");
+        }
         source = deeper.source();
     }
     text

@@ -161,7 +161,12 @@ impl App {
         let mut command: Command = command.into();
         command.process_group(0).kill_on_drop(true);
         self.component(name.clone())
-            .start(move |context| async move { spawn(name, &mut command, &context) })
+            .start(move |context| async move {
+                let program = command.as_std().get_program().display().to_string();
+                // The error alone does not say what is not there.
+                spawn(name, &mut command, &context)
+                    .map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))
+            })
             .stop(|child, _| async move { child.stop().await })
     }
 }

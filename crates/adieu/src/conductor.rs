@@ -28,6 +28,9 @@ use crate::{clock, dump, last_resort, summary};
 /// tenth.
 const TEARDOWN: Duration = Duration::from_millis(250);
 
+/// What it has at least, however short the grace period: `main` has to be woken to return.
+const LEAST_TEARDOWN: Duration = Duration::from_millis(50);
+
 /// How long the next message is awaited without sleep.
 const MOMENT: Duration = Duration::from_micros(100);
 
@@ -43,6 +46,8 @@ pub(crate) struct Conductor {
     runtime: Handle,
     messages: Receiver<Message>,
     teller: Teller,
+    /// Whether everything has started when the components have.
+    says_ready: bool,
     /// Whole grace period, of which the plan has a part.
     grace: Duration,
     starts: HashMap<ComponentId, Option<StartFn>>,
@@ -80,6 +85,7 @@ impl Conductor {
             runtime,
             messages,
             teller,
+            says_ready: true,
             grace,
             starts,
             hooks,
@@ -92,6 +98,11 @@ impl Conductor {
         })
     }
 
+    /// For a `main` of one's own, which says itself when it serves.
+    pub(crate) fn leave_ready_to_main(&mut self) {
+        self.says_ready = false;
+    }
+
     /// Notes for the report, told at once as warnings.
     pub(crate) fn note(&mut self, note: String) {
         self.teller.tell(News::Warning(note.clone()));
@@ -100,6 +111,7 @@ impl Conductor {
 
     /// Runs to the end. `deliver` gets the report; unless the application is gone by the deadline then, the process ends.
     pub(crate) fn run(mut self, deliver: impl FnOnce(Delivery)) {
+        self.control.spare().keep();
         self.launch();
         while self.machine.state() != State::Ended {
             let message = self.next();
@@ -113,7 +125,7 @@ impl Conductor {
         deliver(Delivery { report, left, telling: teller.end() });
         let spare = grace.saturating_sub(plan_time(grace));
         let deadline = machine.deadline().unwrap_or_else(clock::now) + spare;
-        last_resort::watch(&messages, kept, deadline.max(clock::now() + spare.min(TEARDOWN)));
+        last_resort::watch(&messages, kept, deadline.max(clock::now() + spare.clamp(LEAST_TEARDOWN, TEARDOWN)));
     }
 
     /// As [`run`](Self::run), on the runtime of the application itself and by its clock, which may be paused; without the
@@ -277,9 +289,10 @@ impl Conductor {
                 Action::OutOfTime(id) => self.start_failed(id, Some("out of time".to_owned())),
                 Action::Serving => {
                     self.control.move_on(Stage::Serving);
-                    self.teller.tell(News::Serving);
+                    self.teller.tell(News::Serving { ready: self.says_ready });
                 }
                 Action::Stopping { .. } => {
+                    self.control.spare().release();
                     self.record.began = Some(clock::now());
                     let cause = self.record.cause.get_or_insert(Cause::Asked).to_string();
                     let (app, audience) = (self.name.clone(), self.audience.clone());

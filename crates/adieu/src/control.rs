@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use crate::child::Children;
 use crate::guard::InFlight;
 use crate::report::Cause;
+use crate::spare::Spare;
 
 /// How far the application is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -72,6 +73,7 @@ struct Shared {
     stage: watch::Sender<Stage>,
     in_flight: InFlight,
     children: Children,
+    spare: Spare,
 }
 
 impl Control {
@@ -83,7 +85,8 @@ impl Control {
             arrived: Arc::default(),
         };
         let (stage, in_flight, children) = (watch::Sender::new(Stage::Starting), InFlight::new(), Children::default());
-        (Self { shared: Arc::new(Shared { messages, stage, in_flight, children }) }, receiver)
+        let shared = Shared { messages, stage, in_flight, children, spare: Spare::default() };
+        (Self { shared: Arc::new(shared) }, receiver)
     }
 
     /// Asks for a stop. Asking again, from wherever, is nothing; so is asking when everything is over.
@@ -153,6 +156,11 @@ impl Control {
     /// The child processes, which must not outlive the application.
     pub(crate) fn children(&self) -> &Children {
         &self.shared.children
+    }
+
+    /// The descriptors that are kept back for the stop.
+    pub(crate) fn spare(&self) -> &Spare {
+        &self.shared.spare
     }
 
     /// The stage only ever moves on.

@@ -37,6 +37,9 @@ pub enum BuildError {
     /// The runtime could not be made.
     #[error("no runtime: {0}")]
     Runtime(std::io::Error),
+    /// [`App::run`](crate::App::run) was called by a task of another runtime, which may not wait.
+    #[error("called within a runtime: call it in a `main` that is not async, or use `adieu::Shutdown`")]
+    WithinRuntime,
     /// A thread could not be started.
     #[error("no thread: {0}")]
     Thread(std::io::Error),

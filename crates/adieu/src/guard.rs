@@ -20,7 +20,8 @@ use crate::report::StillInFlight;
 /// counts many small ones (requests) at the cost of a reference count each.
 ///
 /// The gate closes when the drain begins: from then on [`guard`](Self::guard) and [`Place::enter`] refuse. So each piece
-/// of work is either refused or waited for. Work that belongs to one that is in flight gets [`Guard::nested`].
+/// of work is either refused or waited for: take the guard first, and then what it is for, such as a message off a queue. Work
+/// that belongs to one that is in flight gets [`Guard::nested`].
 #[derive(Debug, Clone)]
 pub struct InFlight {
     shared: Arc<Shared>,

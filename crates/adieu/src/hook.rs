@@ -13,7 +13,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) type StartFn = Box<dyn FnOnce(StartContext) -> BoxFuture<Result<(), BoxError>> + Send>;
 pub(crate) type HookFn = Box<dyn FnOnce(StopContext) -> BoxFuture<Result<(), BoxError>> + Send>;
 
-/// What a hook may return: nothing, or a `Result` whose error is reported.
+/// What a hook may return: nothing, or a `Result` whose error is reported. One that never returns may be written, too.
 pub trait HookResult: Send {
     /// As a result.
     ///
@@ -25,6 +25,25 @@ pub trait HookResult: Send {
 impl HookResult for () {
     fn into_result(self) -> Result<(), BoxError> {
         Ok(())
+    }
+}
+
+/// `!`, which has no name of its own on stable Rust yet: a hook that only loops, or panics, is none that compiles otherwise.
+type Never = <fn() -> ! as Returns>::What;
+
+/// What a function returns.
+pub trait Returns {
+    /// It.
+    type What;
+}
+
+impl<R> Returns for fn() -> R {
+    type What = R;
+}
+
+impl HookResult for Never {
+    fn into_result(self) -> Result<(), BoxError> {
+        match self {}
     }
 }
 

@@ -1,10 +1,12 @@
 //! The runtime that an application owns, from its making to its end.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
+use tokio_util::sync::CancellationToken;
 
 /// How long tasks and blocking work that nobody has registered are awaited when everything else is over.
 const JOIN: Duration = Duration::from_millis(100);
@@ -43,6 +45,27 @@ impl Host {
 
     pub(crate) fn handle(&self) -> &Handle {
         self.runtime.handle()
+    }
+
+    /// Whether the caller is no task of another runtime, which may not wait. It would be told by a panic, but only when the
+    /// stop is over. Only tokio knows, and it has no other answer.
+    pub(crate) fn may_wait_here(&self) -> bool {
+        Handle::try_current().is_err() || catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(async {}))).is_ok()
+    }
+
+    /// Whether it has no thread of its own.
+    pub(crate) fn needs_this_thread(&self) -> bool {
+        self.handle().runtime_flavor() == RuntimeFlavor::CurrentThread
+    }
+
+    /// Runs on this thread until then.
+    pub(crate) fn run_until(&self, then: CancellationToken) {
+        self.runtime.block_on(then.cancelled_owned());
+    }
+
+    /// Ends it before anything has run on it. Within another runtime nothing else is possible.
+    pub(crate) fn abandon(self) {
+        self.runtime.shutdown_background();
     }
 
     /// Whether no task is left and no thread for blocking work.

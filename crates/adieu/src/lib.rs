@@ -90,6 +90,7 @@ pub mod serve;
 mod shutdown;
 pub mod signals;
 mod spans;
+mod spare;
 mod summary;
 mod task;
 mod teller;

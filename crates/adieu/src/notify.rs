@@ -1,32 +1,101 @@
 //! What systemd is told (sd_notify(3)).
 
+#[cfg(all(feature = "systemd", feature = "http", unix))]
+pub(crate) use self::systemd::drains;
 #[cfg(feature = "systemd")]
-pub(crate) use self::systemd::{entered, serving, stopping, watchdog};
+pub(crate) use self::systemd::{connect, entered, serving, stopping, watchdog};
+#[cfg(all(not(feature = "systemd"), feature = "http", unix))]
+pub(crate) use self::without::drains;
 #[cfg(not(feature = "systemd"))]
-pub(crate) use self::without::{entered, serving, stopping, watchdog};
+pub(crate) use self::without::{connect, entered, serving, stopping, watchdog};
 
 #[cfg(feature = "systemd")]
 mod systemd {
+    use std::fmt::Write;
+    use std::io;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::net::UnixDatagram;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{Arc, Mutex};
     use std::time::Duration;
 
     use adieu_core::stop_plan::Phase;
+    use adieu_core::wire;
     use sd_notify::NotifyState;
     use tokio::runtime::Handle;
+
+    use crate::hook::lock;
 
     /// What is asked for beyond the deadline, so that systemd kills only what has outlived that.
     const MARGIN: Duration = Duration::from_secs(1);
 
+    /// Kept open: a process that has no descriptor left must be able to say that it is stopping, or it has less time for that
+    /// than it needs.
+    static SOCKET: Mutex<Option<Arc<UnixDatagram>>> = Mutex::new(None);
+
+    /// Connects to NOTIFY_SOCKET, if that is set. What fails is tried again when there is something to say.
+    pub(crate) fn connect() {
+        let _none = connected();
+    }
+
+    fn connected() -> Option<Arc<UnixDatagram>> {
+        let mut kept = lock(&SOCKET);
+        if kept.is_none() {
+            *kept = open().ok().flatten().map(Arc::new);
+        }
+        kept.clone()
+    }
+
+    fn open() -> io::Result<Option<UnixDatagram>> {
+        let Some(to) = std::env::var_os("NOTIFY_SOCKET") else { return Ok(None) };
+        let socket = UnixDatagram::unbound()?;
+        match to.as_bytes().strip_prefix(b"@") {
+            #[cfg(target_os = "linux")]
+            Some(name) => {
+                use std::os::linux::net::SocketAddrExt;
+                socket.connect_addr(&std::os::unix::net::SocketAddr::from_abstract_name(name)?)?;
+            }
+            _ => socket.connect(to)?,
+        }
+        Ok(Some(socket))
+    }
+
     /// Without NOTIFY_SOCKET this does nothing; an unreachable one is nothing that a service could do about.
     fn send(states: &[NotifyState<'_>]) {
-        let _sent = sd_notify::notify(states);
+        let mut message = String::new();
+        for state in states {
+            // A string takes whatever is written.
+            let _written = writeln!(message, "{state}");
+        }
+        // Once more if whoever listened has made its socket anew.
+        for _ in 0..2 {
+            let Some(socket) = connected() else { return };
+            if socket.send(message.as_bytes()).is_ok() {
+                return;
+            }
+            *lock(&SOCKET) = None;
+        }
     }
 
     fn extended(left: Duration) -> NotifyState<'static> {
         NotifyState::ExtendTimeoutUsec(u32::try_from((left + MARGIN).as_micros()).unwrap_or(u32::MAX))
     }
 
+    /// Whether a server of ours has been started.
+    static DRAINS: AtomicBool = AtomicBool::new(false);
+
+    /// There is a server that ends its connections itself when a stop comes: said with the next [`serving`].
+    #[cfg(all(feature = "http", unix))]
+    pub(crate) fn drains() {
+        DRAINS.store(true, Ordering::SeqCst);
+    }
+
     pub(crate) fn serving() {
-        send(&[NotifyState::Ready]);
+        let drains = format!("{}=1", wire::DRAINS);
+        match DRAINS.load(Ordering::SeqCst) {
+            true => send(&[NotifyState::Ready, NotifyState::Custom(&drains)]),
+            false => send(&[NotifyState::Ready]),
+        }
     }
 
     /// systemd's own TimeoutStopSec is extended to the deadline.
@@ -61,6 +130,9 @@ mod without {
     use adieu_core::stop_plan::Phase;
     use tokio::runtime::Handle;
 
+    pub(crate) fn connect() {}
+    #[cfg(all(feature = "http", unix))]
+    pub(crate) fn drains() {}
     pub(crate) fn serving() {}
     pub(crate) fn stopping(_grace: Duration) {}
     pub(crate) fn entered(_phase: Phase, _left: Duration) {}

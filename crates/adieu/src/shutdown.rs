@@ -16,7 +16,7 @@ use crate::guard::InFlight;
 use crate::hook::Entry;
 use crate::report::{Cause, StopReport};
 use crate::signals::Seat;
-use crate::{builtin, grants, signals};
+use crate::{builtin, grants, notify, signals};
 
 /// Signals, a deadline, guards and a report for those who keep their own `main`.
 ///
@@ -72,7 +72,9 @@ impl Shutdown {
         let mut conductor =
             Conductor::new(name.clone(), plan, entries, control.clone(), runtime.clone(), messages, grace)
                 .map_err(BuildError::Thread)?;
+        conductor.leave_ready_to_main();
         grants::notes(grace, &inherited).into_iter().for_each(|note| conductor.note(note));
+        notify::connect();
         let (deliver, report) = oneshot::channel();
         let kept = Arc::clone(&seat);
         let conduct = move || {
@@ -130,6 +132,12 @@ impl Shutdown {
     pub fn requested(&self) -> impl Future<Output = ()> + Send + 'static {
         let control = self.control.clone();
         async move { control.stopping().await }
+    }
+
+    /// Tells whoever started the process that it serves (`READY=1`: systemd's `Type=notify`, `adieu run --ready notify`). To be
+    /// called when `main` listens, and nothing without such a one. That it stops is told without this.
+    pub fn ready(&self) {
+        notify::serving();
     }
 
     /// A handle to ask for a stop and to wait for it.

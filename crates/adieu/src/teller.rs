@@ -16,7 +16,10 @@ use crate::{clock, notify};
 pub(crate) enum News {
     Warning(String),
     Started(String),
-    Serving,
+    Serving {
+        /// Whether whoever started the process is to be told.
+        ready: bool,
+    },
     Stopping {
         cause: String,
         grace: Duration,
@@ -144,8 +147,10 @@ fn tell(app: &str, news: &News) {
     match news {
         News::Warning(text) => tracing::warn!(app, "{text}"),
         News::Started(component) => tracing::debug!(app, component, "started"),
-        News::Serving => {
-            notify::serving();
+        News::Serving { ready } => {
+            if *ready {
+                notify::serving();
+            }
             tracing::info!(app, "serving");
         }
         News::Stopping { cause, grace, .. } => {

@@ -113,3 +113,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_program_that_ends_its_connections_itself_says_so() {
+    let says = |datagram: &[u8]| parse(datagram).expect("a message").drains_itself();
+    assert!(says(b"READY=1\nX_ADIEU_DRAINS=1\n"));
+    assert!(!says(b"READY=1\n") && !says(b"READY=1\nX_ADIEU_DRAINS=0\n"));
+}

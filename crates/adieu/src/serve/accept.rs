@@ -4,11 +4,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use adieu_core::Timestamp;
+use adieu_core::stop_plan::Phase;
 use tokio::sync::oneshot;
 
 use super::listen::Listener;
 use super::socket::Socket;
 use crate::clock;
+use crate::control::{Control, Stage};
 
 /// How long accepting pauses when the process has no descriptor left.
 const EXHAUSTED: Duration = Duration::from_millis(10);
@@ -23,6 +25,7 @@ pub(super) type End = oneshot::Sender<oneshot::Sender<()>>;
 pub(super) async fn accept(
     listener: Listener,
     end: oneshot::Receiver<oneshot::Sender<()>>,
+    control: Control,
     begin: impl Fn(Socket, Option<SocketAddr>),
 ) {
     let mut end = std::pin::pin!(end);
@@ -32,7 +35,8 @@ pub(super) async fn accept(
             // First, so that a flood of connections does not starve the stop.
             biased;
             said = end.as_mut() => break said,
-            accepted = listener.accept() => match accepted {
+            () = tokio::time::sleep(EXHAUSTED), if leaves_the_last(&control) => {}
+            accepted = listener.accept(), if !leaves_the_last(&control) => match accepted {
                 Ok((socket, peer)) => begin(socket, peer),
                 Err(error) if is_about_one(&error) => {}
                 Err(error) => {
@@ -52,6 +56,12 @@ pub(super) async fn accept(
         // Nobody waits for it any more when the hook has been cut.
         let _said = said.send(());
     }
+}
+
+/// Whether the stop has only those descriptors that were kept back for it: to leave a registry, for example, while this still
+/// serves. Who connects then waits for the quiesce, or for the successor.
+fn leaves_the_last(control: &Control) -> bool {
+    control.spare().are_the_last() && control.stage() == Stage::Stopping(Phase::Announce)
 }
 
 /// Errors of `accept(2)` that belong to the connection and not to the listener.

@@ -98,7 +98,13 @@ async fn transport(stream: Stream, _settings: &Serve) -> Option<Transport> {
 #[cfg(feature = "tls")]
 async fn transport(stream: Stream, settings: &Serve) -> Option<Transport> {
     let Some(config) = &settings.tls else { return Some(Transport::Plain(stream)) };
+    let connection = Arc::clone(stream.connection());
     let accepted = tokio_rustls::TlsAcceptor::from(Arc::clone(config)).accept(stream).await.ok()?;
+    if let Some(shown) = accepted.get_ref().1.peer_certificates() {
+        let certificates = shown.iter().map(|one| one.clone().into_owned()).collect();
+        // The only handshake of this connection.
+        let _first = connection.certificates.set(certificates);
+    }
     Some(Transport::Tls(Box::new(accepted)))
 }
 

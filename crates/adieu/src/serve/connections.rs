@@ -132,6 +132,9 @@ pub(super) struct Connection {
     since: Timestamp,
     pub(super) peer: Option<SocketAddr>,
     pub(super) socket: Socket,
+    /// Those that the client has shown in its handshake.
+    #[cfg(feature = "tls")]
+    pub(super) certificates: std::sync::OnceLock<Vec<super::rustls::pki_types::CertificateDer<'static>>>,
     hijack: Mutex<Option<Entered>>,
     all: Arc<Connections>,
 }
@@ -158,6 +161,8 @@ impl Connections {
             since: clock::now(),
             peer,
             socket,
+            #[cfg(feature = "tls")]
+            certificates: std::sync::OnceLock::new(),
             hijack: Mutex::default(),
             all: Arc::clone(self),
         });

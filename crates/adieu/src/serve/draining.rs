@@ -76,6 +76,14 @@ impl Draining {
         self.connection.peer
     }
 
+    /// The certificates that the client has shown, its own first, where the TLS configuration asks for them and has verified
+    /// them; else none.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn peer_certificates(&self) -> &[super::rustls::pki_types::CertificateDer<'static>] {
+        self.connection.certificates.get().map_or(&[], Vec::as_slice)
+    }
+
     /// Whether the server takes nothing new on any more.
     #[must_use]
     pub fn is_draining(&self) -> bool {

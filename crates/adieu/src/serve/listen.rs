@@ -1,5 +1,5 @@
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
@@ -14,7 +14,7 @@ use super::socket::Socket;
 pub enum Listen {
     /// Binds this address.
     Address(SocketAddr),
-    /// This listener.
+    /// This listener; one of tokio's by its `into_std`.
     Tcp(std::net::TcpListener),
     /// Binds this path, in place of a socket that is there and that nobody listens on.
     Path(PathBuf),
@@ -28,8 +28,9 @@ impl From<SocketAddr> for Listen {
     }
 }
 
-impl From<([u8; 4], u16)> for Listen {
-    fn from(address: ([u8; 4], u16)) -> Self {
+/// As for [`SocketAddr`]: `([127, 0, 0, 1], 3000)`, `(Ipv6Addr::UNSPECIFIED, 3000)`.
+impl<I: Into<IpAddr>> From<(I, u16)> for Listen {
+    fn from(address: (I, u16)) -> Self {
         Self::Address(address.into())
     }
 }
@@ -65,7 +66,23 @@ impl Listen {
     pub(super) fn open(self, name: Option<&str>) -> io::Result<Listener> {
         match (handed_over(name, &self), self) {
             (Some(listener), _) => listener.listen(),
-            (None, own) => own.listen(),
+            (None, own) => {
+                let at = own.bound_to();
+                // The error alone does not say which of its addresses a service could not have.
+                own.listen().map_err(|error| match at {
+                    Some(at) => io::Error::new(error.kind(), format!("{at}: {error}")),
+                    None => error,
+                })
+            }
+        }
+    }
+
+    /// What it binds, for people.
+    fn bound_to(&self) -> Option<String> {
+        match self {
+            Self::Address(address) => Some(address.to_string()),
+            Self::Path(path) => Some(path.display().to_string()),
+            Self::Tcp(_) | Self::Unix(_) => None,
         }
     }
 

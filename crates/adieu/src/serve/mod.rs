@@ -1,4 +1,4 @@
-//! Serving HTTP/1.1 and HTTP/2 over hyper: axum, tower and hyper services as they are.
+//! Serving HTTP/1.1 and HTTP/2 over hyper: axum, tonic and tower services as they are, hyper's own in [`Hyper`].
 //!
 //! What a stop does to a server:
 //!
@@ -36,7 +36,7 @@ pub use self::draining::{CloseHook, Draining, UntilDraining};
 pub use self::extractor::NotServed;
 pub use self::listen::Listen;
 pub use self::server::{ServeError, Server};
-pub use self::service::HttpService;
+pub use self::service::{HttpService, Hyper};
 pub use self::settings::Serve;
 pub use self::tcp::{Request, TcpConnection};
 #[cfg(feature = "tls")]

@@ -19,6 +19,7 @@ use crate::component::Component;
 use crate::control::{Control, Stage};
 use crate::error::Stopping;
 use crate::hook::lock;
+use crate::notify;
 
 /// No new connection for so long: the traffic has gone elsewhere.
 const QUIET: Duration = Duration::from_millis(500);
@@ -86,13 +87,14 @@ impl Server {
             return Err(ServeError::Stopping(Stopping));
         }
         let listener: Listener = listen.open(name)?;
+        notify::drains();
         let address = listener.local_addr();
         let place = |name| control.in_flight().place_at(name, at);
         let connections = Connections::new(place("request"), place("upgraded connection"), place("close hook"));
         let connections = Arc::new(connections);
         let (end, ended) = oneshot::channel();
-        let all = Arc::clone(&connections);
-        drop(tokio::spawn(accept(listener, ended, move |socket, peer| begin(all.add(socket, peer)))));
+        let (all, control) = (Arc::clone(&connections), control.clone());
+        drop(tokio::spawn(accept(listener, ended, control, move |socket, peer| begin(all.add(socket, peer)))));
         Ok(Self { address, connections, accepting: Mutex::new(Some(end)), pace })
     }
 
@@ -204,7 +206,7 @@ impl Drop for CutUnlessClosed<'_> {
 }
 
 impl App {
-    /// Registers a server: an axum `Router`, any tower or hyper service, tonic's routes. HTTP/1.1 and HTTP/2 (with prior
+    /// Registers a server: an axum `Router`, tonic's routes, any tower service, hyper's own in a [`Hyper`](super::Hyper). HTTP/1.1 and HTTP/2 (with prior
     /// knowledge, or by TLS) on the same port. A listener of the same name or address that was handed over by who started
     /// the process (`LISTEN_FDS`) is used in place of one of its own.
     #[track_caller]

@@ -1,3 +1,5 @@
+use std::task::{Context, Poll};
+
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -13,7 +15,8 @@ use crate::hook::BoxError;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be served",
     label = "no tower service that is `Clone + Send + 'static` and answers a `Request<Incoming>`",
-    note = "an axum router serves itself: `Router<()>`, after `with_state(..)`"
+    note = "an axum router serves itself: `Router<()>`, after `with_state(..)` and without `into_make_service()`",
+    note = "a service of hyper's own, such as its `service_fn`, goes into `adieu::serve::Hyper`"
 )]
 pub trait HttpService:
     Service<
@@ -36,4 +39,28 @@ where
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     type AnswerBody = B;
+}
+
+/// A service of hyper's own trait, to be served: `app.serve("api", address, Hyper(service_fn(answer)))`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hyper<S>(
+    /// It.
+    pub S,
+);
+
+impl<S, B> Service<Request<B>> for Hyper<S>
+where
+    S: hyper::service::Service<Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        self.0.call(request)
+    }
 }

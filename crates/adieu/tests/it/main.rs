@@ -8,6 +8,8 @@ mod scene;
 #[cfg(unix)]
 mod chores;
 #[cfg(unix)]
+mod descriptors;
+#[cfg(unix)]
 mod examples;
 #[cfg(unix)]
 mod faults;
@@ -23,6 +25,8 @@ mod own_main;
 mod peers;
 #[cfg(unix)]
 mod reports;
+#[cfg(unix)]
+mod runtimes;
 #[cfg(all(unix, feature = "http"))]
 mod serve;
 #[cfg(unix)]

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use adieu::testing::{Fault, paused};
-use adieu::{App, Phase, StopReport, Verdict};
+use adieu::{App, Cause, Phase, StopReport, Verdict};
 
 use crate::scene::{play_under, say, scene};
 
@@ -127,4 +127,44 @@ fn a_plan_that_does_not_fit_what_adieu_run_grants_is_noted() {
         let report = service.ends().report();
         assert_eq!(report.notes, [""; 0], "{report}");
     });
+}
+
+#[test]
+fn an_error_says_what_could_not_be_had_and_says_it_once() {
+    /// As thiserror makes it of `#[error("no schema: {0}")]` and `#[from]`.
+    #[derive(Debug)]
+    struct NoSchema(std::io::Error);
+    impl std::fmt::Display for NoSchema {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "no schema: {}", self.0)
+        }
+    }
+    impl std::error::Error for NoSchema {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+    let error_of = |app: App| match app.run().cause {
+        Cause::StartFailed { error, .. } => error,
+        other => panic!("{other}"),
+    };
+    let app = App::new("errs");
+    app.component("database").start(|_| async { Err::<(), _>(NoSchema(std::io::Error::other("it is empty"))) });
+    assert_eq!(error_of(app), "no schema: it is empty");
+
+    let app = App::new("errs");
+    app.child("converter", Command::new("/no/such/converter"));
+    assert_eq!(error_of(app), "/no/such/converter: No such file or directory (os error 2)");
+}
+
+#[cfg(feature = "http")]
+#[test]
+fn an_address_that_is_taken_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("its address");
+    let app = App::new("late");
+    app.serve("api", address, axum::Router::new());
+    let Cause::StartFailed { component, error } = app.run().cause else { panic!("it starts") };
+    let expected = format!("cannot listen: {address}: Address already in use (os error 98)");
+    assert_eq!((component.as_str(), error), ("api", expected));
 }

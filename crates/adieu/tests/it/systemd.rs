@@ -4,12 +4,17 @@ use std::process::Command;
 use std::time::Duration;
 
 use adieu::testing::{Fault, NotifySocket};
-use adieu::{App, StopReport};
+use adieu::{App, Shutdown, StopReport};
 
 use crate::scene::{PATIENCE, Service, block_all_workers, play_under, say, scene};
 
 /// Plays a service of type notify.
-fn play(name: &str, service: fn() -> StopReport, more: &[(&str, &str)], happens: impl FnOnce(Service, &NotifySocket)) {
+pub(crate) fn play(
+    name: &str,
+    service: fn() -> StopReport,
+    more: &[(&str, &str)],
+    happens: impl FnOnce(Service, &NotifySocket),
+) {
     let socket = NotifySocket::bind().expect("a socket");
     let wrap = |program| {
         let mut command = Command::new(program);
@@ -20,7 +25,7 @@ fn play(name: &str, service: fn() -> StopReport, more: &[(&str, &str)], happens:
 }
 
 /// The value of `key` in a message.
-fn value<'a>(message: &'a [String], key: &str) -> Option<&'a str> {
+pub(crate) fn value<'a>(message: &'a [String], key: &str) -> Option<&'a str> {
     message.iter().find_map(|line| line.strip_prefix(key))
 }
 
@@ -59,6 +64,63 @@ fn it_is_ready_when_all_has_started_and_asks_for_time_while_it_stops() {
             assert!(left <= last && left > Duration::from_secs(10), "{left:?} after {last:?}");
             last = left;
         }
+        assert_eq!(service.ends().code(), Some(0));
+    });
+}
+
+/// As `adieu run` has it, and systemd in some containers: a name that is in no directory (unix(7)).
+#[cfg(target_os = "linux")]
+#[test]
+fn a_supervisor_that_listens_at_an_abstract_address_is_told() {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+    fn service() -> StopReport {
+        let app = App::new("unit");
+        app.task("once", |context| async move {
+            context.serving().await;
+            context.close();
+        });
+        app.run()
+    }
+    let name = format!("adieu-test/{}", std::process::id());
+    let socket = UnixDatagram::bind_addr(&SocketAddr::from_abstract_name(&name).expect("a name")).expect("a socket");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a limit");
+    let wrap = |program| {
+        let mut command = Command::new(program);
+        command.env("NOTIFY_SOCKET", format!("@{name}"));
+        command
+    };
+    let scene = scene!(a_supervisor_that_listens_at_an_abstract_address_is_told);
+    play_under(scene, service, wrap, |service| {
+        let mut message = [0; 1024];
+        let length = socket.recv(&mut message).expect("a message");
+        assert_eq!(message[..length], *b"READY=1\n");
+        assert_eq!(service.ends().code(), Some(0));
+    });
+}
+
+#[test]
+fn a_main_of_its_own_is_ready_when_it_says_so() {
+    fn service() -> StopReport {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let shutdown = Shutdown::install("own", Duration::from_secs(20)).expect("handlers");
+            if std::env::var_os("ADIEU_TEST_READY").is_some() {
+                shutdown.ready();
+            }
+            shutdown.control().close();
+            shutdown.finish().await
+        })
+    }
+    let name = scene!(a_main_of_its_own_is_ready_when_it_says_so);
+    play(name, service, &[("ADIEU_TEST_READY", "yes")], |service, systemd| {
+        assert_eq!(systemd.next(PATIENCE).expect("a message"), ["READY=1"]);
+        assert_eq!(service.ends().code(), Some(0));
+    });
+    play(name, service, &[], |service, systemd| {
+        let first = systemd.next(PATIENCE).expect("a message");
+        assert_eq!(value(&first, "STOPPING="), Some("1"), "{first:?}");
         assert_eq!(service.ends().code(), Some(0));
     });
 }

@@ -237,3 +237,37 @@ fn states_are_counted() {
         assert_eq!(service.ends().code(), Some(0));
     });
 }
+
+/// Each kind of service and of address compiles, which is the point, and is served.
+#[test]
+fn services_of_all_kinds_are_served() {
+    fn service() -> StopReport {
+        use std::convert::Infallible;
+        use std::net::{Ipv4Addr, Ipv6Addr};
+
+        use adieu::serve::Hyper;
+        use axum::http::{Request, Response};
+        use hyper::body::Incoming;
+
+        async fn answer(request: Request<Incoming>) -> Result<Response<String>, Infallible> {
+            Ok(Response::new(request.uri().path().to_owned()))
+        }
+        let app = App::new("kinds");
+        let hyper = Hyper(hyper::service::service_fn(answer));
+        let server = app.serve("hyper", (Ipv4Addr::LOCALHOST, 0), hyper);
+        tell_port(&app, &server);
+        app.serve("routes", ([127, 0, 0, 1], 0), tonic::service::Routes::default());
+        app.serve("method", (Ipv4Addr::LOCALHOST, 0), axum::routing::get(|| async {}));
+        // Never bound: the plan is all that is wanted of it.
+        let other = App::new("never runs");
+        other.serve("ipv6", (Ipv6Addr::LOCALHOST, 0), hyper);
+        drop(other);
+        app.run()
+    }
+    play(scene!(services_of_all_kinds_are_served), service, |mut service| {
+        let port = port(&mut service);
+        assert_eq!(Client::connect(port).get("/hyper").body, "/hyper");
+        service.signal("TERM");
+        assert_eq!(service.ends().code(), Some(0));
+    });
+}

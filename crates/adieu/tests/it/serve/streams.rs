@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use adieu::serve::Draining;
 use adieu::{App, Signal, StopReport};
-use axum::Router;
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::response::sse::{Event, Sse};
 use axum::routing::{any, get};
+use axum::{Extension, Router};
 
 use super::client::Client;
 use super::{anywhere, port, tell_port};
@@ -233,4 +235,26 @@ fn a_request_that_nobody_would_tell_of_the_drain_is_refused() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let refused = runtime.block_on(Draining::from_request_parts(&mut parts, &())).expect_err("not served by adieu");
     assert_eq!(refused.into_response().status(), 500);
+}
+
+/// The layer that the guide shows.
+#[test]
+fn handlers_that_want_connect_info_have_it_by_a_layer() {
+    fn service() -> StopReport {
+        async fn connect_info(Extension(draining): Extension<Draining>, mut request: Request, next: Next) -> Response {
+            if let Some(peer) = draining.peer() {
+                request.extensions_mut().insert(ConnectInfo(peer));
+            }
+            next.run(request).await
+        }
+        let who = |ConnectInfo(peer): ConnectInfo<std::net::SocketAddr>| async move { peer.port().to_string() };
+        serve(Router::new().route("/", get(who)).layer(middleware::from_fn(connect_info)))
+    }
+    play(scene!(handlers_that_want_connect_info_have_it_by_a_layer), service, |mut service| {
+        let mut client = Client::connect(port(&mut service));
+        let own = client.stream.get_ref().local_addr().expect("an address").port();
+        assert_eq!(client.get("/").body, own.to_string());
+        service.signal("TERM");
+        assert_eq!(service.ends().code(), Some(0));
+    });
 }

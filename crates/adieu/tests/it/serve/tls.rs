@@ -4,11 +4,14 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adieu::serve::Serve;
 use adieu::serve::rustls::pki_types::pem::PemObject;
 use adieu::serve::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use adieu::serve::rustls::server::WebPkiClientVerifier;
 use adieu::serve::rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, StreamOwned};
+use adieu::serve::{Draining, Serve};
 use adieu::{App, StopReport};
+use axum::Extension;
+use axum::routing::get;
 
 use super::client::Client;
 use super::{anywhere, port, routes, tell_port};
@@ -32,10 +35,18 @@ fn service() -> StopReport {
     let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("a key");
     say(&format!("certificate {}", pem.lines().collect::<Vec<_>>().join("|")));
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).expect("a root");
+    // Whoever has a certificate shows it.
+    let clients = WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated().build().expect("a verifier");
+    let config = ServerConfig::builder().with_client_cert_verifier(clients).with_single_cert(vec![certificate], key);
     let settings = Serve::new().tls(config.expect("they fit")).handshake(Duration::from_millis(300));
     let app = App::new("tls");
-    let server = app.serve_with("api", anywhere(), routes(), settings);
+    let shown = |Extension(draining): Extension<Draining>| async move {
+        let lengths: Vec<usize> = draining.peer_certificates().iter().map(|one| one.len()).collect();
+        format!("{lengths:?}")
+    };
+    let server = app.serve_with("api", anywhere(), routes().route("/shown", get(shown)), settings);
     tell_port(&app, &server);
     drop(server);
     app.run()
@@ -70,5 +81,29 @@ fn through_tls_answers_are_finished_and_half_a_handshake_holds_nothing() {
         assert!(busy.ends() && idle.ends());
         assert_eq!(service.ends().code(), Some(0));
         drop(half);
+    });
+}
+
+#[test]
+fn the_certificates_that_a_client_has_shown_are_known_to_its_requests() {
+    play(scene!(the_certificates_that_a_client_has_shown_are_known_to_its_requests), service, |mut service| {
+        let pem = service.hears_of("certificate ").replace('|', "\n");
+        let port = port(&mut service);
+        let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).expect("a certificate");
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).expect("a root");
+        let builder = || ClientConfig::builder().with_root_certificates(roots.clone());
+        let get = |config: ClientConfig| {
+            let name = ServerName::try_from("localhost").expect("a name");
+            let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
+            let stream = TcpStream::connect(("127.0.0.1", port)).expect("connects");
+            Client { stream: BufReader::new(StreamOwned::new(connection, stream)) }.get("/shown").body
+        };
+        assert_eq!(get(builder().with_no_client_auth()), "[]");
+        let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("a key");
+        let known = builder().with_client_auth_cert(vec![certificate.clone()], key).expect("they fit");
+        assert_eq!(get(known), format!("[{}]", certificate.len()));
+        service.signal("TERM");
+        assert_eq!(service.ends().code(), Some(0));
     });
 }
