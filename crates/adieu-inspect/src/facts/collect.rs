@@ -6,7 +6,7 @@ use std::time::Duration;
 use adieu_linux::proc::{Unread, cgroup, executable, fds, stat, status, words};
 use adieu_linux::process;
 
-use super::{Facts, Relative, Unreadable, net, relatives, threads};
+use super::{Facts, Relative, Unreadable, net, relatives, threads, waits};
 use crate::runtime;
 use crate::supervisors;
 use crate::target::{NoTarget, Target};
@@ -25,6 +25,7 @@ pub fn collect(target: &Target, watch: Duration) -> Result<Facts, NoTarget> {
         return sure(target, facts);
     }
     sockets_and_descriptors(&mut facts);
+    waits::read(&mut facts);
     facts.input = relatives::input(pid);
     let family = relatives::family(pid);
     facts.children = family.children;
@@ -38,6 +39,10 @@ pub fn collect(target: &Target, watch: Duration) -> Result<Facts, NoTarget> {
     if !watch.is_zero() {
         threads::look_again(pid, &mut facts.threads, watch);
         facts.watched_ms = u64::try_from(watch.as_millis()).unwrap_or(u64::MAX);
+        // Only what computes all the time is asked whether it does so for its clients.
+        if facts.main().is_some_and(|main| main.busy) {
+            facts.answers = net::sent_within(&facts, watch);
+        }
     }
     // What may have changed while we watched.
     if let Ok(now) = glance_at(pid) {
