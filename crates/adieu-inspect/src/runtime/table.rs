@@ -287,6 +287,7 @@ pub static ALL: &[Runtime] = &[
             (Signal::INT, Fast, "ends at once, connections too"),
             (Signal::HUP, Reload, "reads the configuration again"),
         ],
+        goes_on: "it waits for its clients, at most shutdown_lifetime (30 s): give it that time (--grace), or send INT",
         ..PLAIN
     },
     // sshd(8): each session is a process of its own
