@@ -12,7 +12,7 @@ use crate::supervisors;
 use crate::target::{NoTarget, Target};
 
 /// Reads all of a process; takes `watch` longer than the reading itself, to see which threads
-/// move; with none, all are taken to.
+/// move, and what those in the kernel wait for; with none, all are taken to move.
 ///
 /// # Errors
 /// [`NoTarget::Gone`] when it is reaped in the middle; then nothing that was read can be believed.
@@ -25,7 +25,6 @@ pub fn collect(target: &Target, watch: Duration) -> Result<Facts, NoTarget> {
         return sure(target, facts);
     }
     sockets_and_descriptors(&mut facts);
-    waits::read(&mut facts);
     facts.input = relatives::input(pid);
     let family = relatives::family(pid);
     facts.children = family.children;
@@ -38,6 +37,7 @@ pub fn collect(target: &Target, watch: Duration) -> Result<Facts, NoTarget> {
     facts.supervision = supervisors::find(&facts);
     if !watch.is_zero() {
         threads::look_again(pid, &mut facts.threads, watch);
+        waits::read(&mut facts);
         facts.watched_ms = u64::try_from(watch.as_millis()).unwrap_or(u64::MAX);
         // Only what computes all the time is asked whether it does so for its clients.
         if facts.main().is_some_and(|main| main.busy) {

@@ -4,6 +4,7 @@
 use adieu_linux::proc::{self, fds, locks, status};
 use adieu_linux::{clock, memory, process};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use super::{Call, Facts, Relative, Thread, relatives};
@@ -87,30 +88,31 @@ pub(super) fn read(facts: &mut Facts) {
         (connection.inode, peer)
     }));
     let siblings = Siblings::of(facts);
+    let mut others = Others { pid: facts.pid, sockets, pipes: BTreeMap::new() };
     let found: Vec<Option<Awaited>> =
-        facts.threads.iter().map(|thread| awaited(facts.pid, thread, &sockets, &siblings)).collect();
+        facts.threads.iter().map(|thread| awaited(facts.pid, thread, &mut others, &siblings)).collect();
     for (thread, found) in facts.threads.iter_mut().zip(found) {
         thread.waits_for = found;
     }
 }
 
-fn awaited(pid: i32, thread: &Thread, sockets: &[(u64, Awaited)], siblings: &Siblings) -> Option<Awaited> {
+fn awaited(pid: i32, thread: &Thread, others: &mut Others, siblings: &Siblings) -> Option<Awaited> {
     let call = thread.call?;
     let descriptor = call.first as i32;
     match call.name? {
-        "read" | "readv" | "pread64" | "recvfrom" | "recvmsg" => on_descriptor(pid, descriptor, true, sockets),
+        "read" | "readv" | "pread64" | "recvfrom" | "recvmsg" => on_descriptor(pid, descriptor, true, others),
         "accept" | "accept4" => {
-            on_descriptor(pid, descriptor, true, sockets).filter(|found| matches!(found, Awaited::Client { .. }))
+            on_descriptor(pid, descriptor, true, others).filter(|found| matches!(found, Awaited::Client { .. }))
         }
         "write" | "writev" | "pwrite64" | "sendto" | "sendmsg" | "fsync" | "fdatasync" => {
-            on_descriptor(pid, descriptor, false, sockets)
+            on_descriptor(pid, descriptor, false, others)
         }
         "flock" | "fcntl" => {
             let holder = locks::holder(pid)?;
             let file = path_of(pid, descriptor)?;
             Some(Awaited::FileLock { file, holder: relatives::read(holder) })
         }
-        "poll" => on_polled(pid, &call, sockets),
+        "poll" => on_polled(pid, &call, others),
         "futex" => on_word(pid, thread.id, &call, siblings),
         "clock_nanosleep" => {
             const ABSOLUTE: u64 = 1;
@@ -130,11 +132,11 @@ fn awaited(pid: i32, thread: &Thread, sockets: &[(u64, Awaited)], siblings: &Sib
     }
 }
 
-fn on_descriptor(pid: i32, descriptor: i32, reads: bool, sockets: &[(u64, Awaited)]) -> Option<Awaited> {
+fn on_descriptor(pid: i32, descriptor: i32, reads: bool, others: &mut Others) -> Option<Awaited> {
     let link = std::fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok()?;
     match fds::parse_link(link.as_os_str()) {
-        fds::Target::Socket(inode) => sockets.iter().find(|(other, _)| *other == inode).map(|(_, found)| found.clone()),
-        fds::Target::Pipe(inode) => Some(Awaited::Pipe { reads, others: other_ends(pid, inode, reads) }),
+        fds::Target::Socket(inode) => others.of_socket(inode),
+        fds::Target::Pipe(inode) => Some(Awaited::Pipe { reads, others: others.of_pipe(inode, reads)? }),
         fds::Target::Path(path) => Some(Awaited::File { path: path.to_string_lossy().into_owned() }),
         fds::Target::Anonymous(_) => None,
     }
@@ -146,16 +148,39 @@ fn path_of(pid: i32, descriptor: i32) -> Option<String> {
 }
 
 /// One descriptor that is waited for without a limit.
-fn on_polled(pid: i32, call: &Call, sockets: &[(u64, Awaited)]) -> Option<Awaited> {
+fn on_polled(pid: i32, call: &Call, others: &mut Others) -> Option<Awaited> {
     let [address, number, limit, ..] = call.arguments;
     if number != 1 || limit as i32 >= 0 {
         return None;
     }
     let entry = memory::read(pid, address, 4).ok()?;
-    on_descriptor(pid, i32::from_ne_bytes(entry.try_into().ok()?), true, sockets)
+    on_descriptor(pid, i32::from_ne_bytes(entry.try_into().ok()?), true, others)
 }
 
-/// Other processes that hold the other end of a pipe: the one that is written to if `reads`.
+/// Who is at the other end of what a process has open.
+struct Others {
+    pid: i32,
+    sockets: Vec<(u64, Awaited)>,
+    /// Those asked for: all descriptors of all processes are looked through for each.
+    pipes: BTreeMap<(u64, bool), Vec<Relative>>,
+}
+
+impl Others {
+    fn of_socket(&self, inode: u64) -> Option<Awaited> {
+        self.sockets.iter().find(|(other, _)| *other == inode).map(|(_, found)| found.clone())
+    }
+
+    /// Other processes that hold the other end of a pipe: the one that is written to if `reads`. `None` for all but a few.
+    fn of_pipe(&mut self, inode: u64, reads: bool) -> Option<Vec<Relative>> {
+        const PIPES: usize = 4;
+        if !self.pipes.contains_key(&(inode, reads)) && self.pipes.len() >= PIPES {
+            return None;
+        }
+        let pid = self.pid;
+        Some(self.pipes.entry((inode, reads)).or_insert_with(|| other_ends(pid, inode, reads)).clone())
+    }
+}
+
 fn other_ends(pid: i32, inode: u64, reads: bool) -> Vec<Relative> {
     /// So many are enough for people.
     const FEW: usize = 3;
