@@ -115,6 +115,9 @@ pub(super) fn shell_keeps(facts: &Facts, question: &Question) -> Option<Finding>
     })
 }
 
+/// So many seconds long a program that computes may be on its start.
+const STARTING: f64 = 5.0;
+
 pub(super) fn main_thread(facts: &Facts, question: &Question) -> Option<Finding> {
     let runtime = facts.runtime.filter(|runtime| runtime.main_thread_handles)?;
     let main = facts.main()?;
@@ -125,11 +128,11 @@ pub(super) fn main_thread(facts: &Facts, question: &Question) -> Option<Finding>
     // One that answers its clients meanwhile comes back to its loop.
     if main.busy && !facts.answers {
         // Where handlers run between any two steps, a computation of its own delays none; one long call into C does.
-        let delays = runtime.event_loop || question.asked.is_some();
-        let (severity, when) = if delays {
-            (Severity::Blocks, "")
-        } else {
-            (Severity::Note, ": if that is one long call into C, none runs before it ends")
+        let (severity, when) = match question.asked {
+            Some(_) => (Severity::Blocks, ""),
+            None if facts.age < STARTING => (Severity::Note, ", as programs do that start"),
+            None if runtime.event_loop => (Severity::Blocks, ""),
+            None => (Severity::Note, ": if that is one long call into C, none runs before it ends"),
         };
         let sentence = format!("{label} runs handlers on its main thread, which computes without a pause{when}");
         return Some(

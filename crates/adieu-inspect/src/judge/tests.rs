@@ -150,12 +150,14 @@ fn a_mask_that_is_opened_between_two_waits_holds_nothing_back() {
 #[test]
 fn a_busy_main_thread_delays_its_handlers_only_where_they_wait_for_it() {
     let busy = |program: &str| {
-        let mut facts = Facts { program: Some(program.to_owned()), ..healthy() };
+        let mut facts = Facts { program: Some(program.to_owned()), age: 60.0, ..healthy() };
         facts.threads[0].busy = true;
         facts.runtime = crate::runtime::recognise(&facts);
         facts
     };
     assert_eq!(first(&busy("/usr/bin/node"), &TERM), (Cause::MainThreadBusy, Severity::Blocks));
+    let starts = Facts { age: 1.0, ..busy("/usr/bin/node") };
+    assert_eq!(first(&starts, &TERM), (Cause::MainThreadBusy, Severity::Note));
     let answers = Facts { answers: true, ..busy("/usr/bin/node") };
     assert_eq!(first(&answers, &TERM).0, Cause::Handled, "it comes back to its loop");
     let python = busy("/usr/bin/python3");
