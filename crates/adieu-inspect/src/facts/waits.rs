@@ -259,14 +259,16 @@ fn on_word(pid: i32, own: i32, call: &Call, siblings: &Siblings) -> Option<Await
             Some(Awaited::LockAtFork { thread, parent: relatives::read(parent)? })
         }
     };
+    let joined = || {
+        let (thread, name) = siblings.find(value).filter(|(thread, _)| *thread != own)?;
+        Some(Awaited::Thread { thread, name })
+    };
     match operation & COMMAND {
         command if LOCK_PI.contains(&command) => lock(value & OWNER),
         WAIT | WAIT_BITSET if value != expected as u32 => None,
-        WAIT | WAIT_BITSET if value == CONTENDED => lock(owner),
-        WAIT | WAIT_BITSET => {
-            let (thread, name) = siblings.find(value).filter(|(thread, _)| *thread != own)?;
-            Some(Awaited::Thread { thread, name })
-        }
+        // In a pid namespace of its own a thread may have that very number.
+        WAIT | WAIT_BITSET if value == CONTENDED => lock(owner).or_else(joined),
+        WAIT | WAIT_BITSET => joined(),
         _ => None,
     }
 }
