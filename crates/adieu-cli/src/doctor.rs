@@ -25,6 +25,9 @@ pub(crate) struct DoctorArgs {
     /// The signal that is to end it
     #[arg(long, value_name = "SIG", default_value = "TERM", value_parser = parse_signal)]
     signal: Signal,
+    /// It was sent already, and in vain: what is in the way now?
+    #[arg(long, conflicts_with = "all")]
+    sent: bool,
     /// Every process of this user, as a table
     #[arg(long, conflicts_with_all = ["target", "port", "exe", "text", "cgroup"])]
     all: bool,
@@ -88,7 +91,8 @@ struct Seen {
 fn one(target: &Target, arguments: &DoctorArgs) -> Result<Seen, adieu_inspect::target::NoTarget> {
     let facts = facts::collect(target, WATCH)?;
     let signal = arguments.signal;
-    let findings = judge(&facts, &Question { signal, asked: None });
+    let asked = arguments.sent.then_some(Duration::ZERO);
+    let findings = judge(&facts, &Question { signal, asked });
     Ok(Seen { facts, signal, findings })
 }
 
@@ -122,11 +126,7 @@ impl Seen {
         );
         let _ = writeln!(text, "\n{}?", self.signal);
         for finding in &self.findings {
-            let mark = match finding.severity {
-                Severity::Blocks => "no ",
-                Severity::Warning => "but",
-                Severity::Note => "   ",
-            };
+            let mark = mark(finding.severity);
             let _ = writeln!(text, "  {mark} {} [{}]", finding.sentence, finding.cause.id());
             for evidence in &finding.evidence {
                 let field = if evidence.field.is_empty() { String::new() } else { format!(" {}", evidence.field) };
@@ -135,6 +135,9 @@ impl Seen {
             if !finding.advice.is_empty() {
                 let _ = writeln!(text, "        do: {}", finding.advice);
             }
+        }
+        if !facts.kernel_thread && facts.state != 'Z' {
+            let _ = writeln!(text, "\nnow: {}", adieu_inspect::judge::summary(facts));
         }
         let _ = writeln!(text, "\nsignals");
         text.push_str(&signals(facts));
@@ -152,8 +155,8 @@ fn signals(facts: &Facts) -> String {
     let blocked = facts.blocked_everywhere();
     for signal in ASKED_FOR {
         let what = facts.runtime.and_then(|runtime| runtime.effect(signal));
-        let graceful =
-            facts.runtime.is_some_and(|runtime| runtime.graceful == signal && !matches!(what, Some((Effect::Fast, _))));
+        let known = facts.runtime.is_some();
+        let graceful = known && facts.graceful() == signal && !matches!(what, Some((Effect::Fast, _)));
         let mut words = vec![match (disposition(facts, signal), signal.default_action()) {
             (Disposition::Caught, _) => "caught".to_owned(),
             (Disposition::Ignored, _) => "ignored".to_owned(),
@@ -194,31 +197,56 @@ fn signals(facts: &Facts) -> String {
 fn table(arguments: &DoctorArgs) -> i32 {
     let user = adieu_linux::process::own_user();
     let question = Question { signal: arguments.signal, asked: None };
-    let mut rows = Vec::new();
-    let mut text = format!("{:>8}  {:<20} {:<9} {}\n", "PID", question.signal.name(), "WHAT", "COMMAND");
-    for facts in select::everybody((user != 0).then_some(user)) {
-        let findings = judge(&facts, &question);
-        let Some(first) = findings.first() else { continue };
-        if arguments.json {
-            rows.push(serde_json::json!({
-                "pid": facts.pid, "runtime": facts.runtime_id(), "cause": first.cause, "severity": first.severity,
-                "sentence": first.sentence, "command": facts.title(),
-            }));
-        } else {
-            let _ = writeln!(
-                text,
-                "{:>8}  {:<20} {:<9} {}",
-                facts.pid,
-                first.cause.id(),
-                facts.runtime_id(),
-                facts.title()
-            );
-        }
-    }
+    let judged = select::everybody((user != 0).then_some(user)).into_iter().filter_map(|facts| {
+        let first = judge(&facts, &question).into_iter().next()?;
+        Some((facts, first))
+    });
+    let mut judged: Vec<(Facts, Finding)> = judged.collect();
+    // Those that need somebody first; a pid tells little.
+    judged.sort_by_key(|(facts, first)| (std::cmp::Reverse(first.severity), facts.pid));
     if arguments.json {
+        let row = |(facts, first): &(Facts, Finding)| {
+            serde_json::json!({
+                "pid": facts.pid, "user": facts.user, "runtime": facts.runtime_id(), "graceful": facts.graceful(),
+                "cause": first.cause, "severity": first.severity, "sentence": first.sentence, "command": facts.title(),
+            })
+        };
+        let rows: Vec<_> = judged.iter().map(row).collect();
         out::say(serde_json::to_string(&rows).unwrap_or_default());
-    } else {
-        out::print(text);
+        return code::DONE;
     }
+    let mut text = format!(
+        "     {:>8} {:>6}  {:<20} {:<9} {:<8} {}\n",
+        "PID",
+        "USER",
+        question.signal.name(),
+        "WHAT",
+        "GRACEFUL",
+        "COMMAND"
+    );
+    for (facts, first) in &judged {
+        let graceful = facts.runtime.map_or(String::new(), |_| facts.graceful().to_string());
+        let _ = writeln!(
+            text,
+            "{:<4} {:>8} {:>6}  {:<20} {:<9} {:<8} {}",
+            mark(first.severity).trim_end(),
+            facts.pid,
+            facts.user,
+            first.cause.id(),
+            facts.runtime_id(),
+            graceful.trim_start_matches("SIG"),
+            facts.title()
+        );
+    }
+    out::print(text);
     code::DONE
+}
+
+/// In front of a finding.
+fn mark(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Blocks => "no ",
+        Severity::Warning => "but",
+        Severity::Note => "   ",
+    }
 }

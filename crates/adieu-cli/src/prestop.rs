@@ -23,6 +23,10 @@ Exit codes: 0 the traffic has gone, 2 usage, 4 the budget is spent and it has no
 waited for), 6 nobody listens. kubelet sends SIGTERM after each of them, and shows a FailedPreStopHook event with what was \
 printed for all but 0.";
 
+/// What is waited for where nothing else is said.
+const MIN: Duration = Duration::from_secs(5);
+const QUIET_FOR: Duration = Duration::from_secs(3);
+
 /// From one look to the next.
 const INTERVAL: Duration = Duration::from_millis(100);
 
@@ -32,12 +36,12 @@ pub(crate) struct PrestopArgs {
     /// A port that the server listens on (repeatable)
     #[arg(long, value_name = "PORT", required = true, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,
-    /// So long nobody may have opened a connection or sent a byte
-    #[arg(long, value_name = "D", default_value = "3s", value_parser = duration::parse)]
-    quiet_for: Duration,
-    /// The shortest wait
-    #[arg(long, value_name = "D", default_value = "5s", value_parser = duration::parse)]
-    min: Duration,
+    /// So long nobody may have opened a connection or sent a byte [3s, or three fifths of a budget that is no longer than that]
+    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    quiet_for: Option<Duration>,
+    /// The shortest wait [5s, or four fifths of a budget that is no longer than that]
+    #[arg(long, value_name = "D", value_parser = duration::parse)]
+    min: Option<Duration>,
     /// The longest wait; leave the rest of terminationGracePeriodSeconds to the server's own stop
     #[arg(long, value_name = "D", default_value = "25s", value_parser = duration::parse)]
     budget: Duration,
@@ -73,11 +77,16 @@ impl PrestopArgs {
             let (value, budget) = (duration::format(value), duration::format(self.budget));
             format!("{name} {value} is longer than --budget {budget}: it could never be waited for")
         };
-        if self.min > self.budget {
-            return Err(too_long("--min", self.min));
+        // Who gives a short budget and nothing else means all of it: a refusal would end the server at once.
+        // Something is left for the last look, which comes before the end of the budget or not at all.
+        let part = |usual: Duration, fifths: u32| if usual < self.budget { usual } else { self.budget * fifths / 5 };
+        let min = self.min.unwrap_or_else(|| part(MIN, 4));
+        let quiet_for = self.quiet_for.unwrap_or_else(|| part(QUIET_FOR, 3));
+        if min > self.budget {
+            return Err(too_long("--min", min));
         }
-        if self.quiet_for > self.budget {
-            return Err(too_long("--quiet-for", self.quiet_for));
+        if quiet_for > self.budget {
+            return Err(too_long("--quiet-for", quiet_for));
         }
         if self.ignore.len() > 1 && self.ignore.contains(&Ignored::Nobody) {
             return Err("--ignore nobody contradicts the other --ignore".to_owned());
@@ -88,8 +97,8 @@ impl PrestopArgs {
             Ignored::Of(network) => vec![*network],
         };
         Ok(Config {
-            quiet_for: self.quiet_for,
-            min: self.min,
+            quiet_for,
+            min,
             budget: self.budget,
             answer_within: self.answer_within,
             interval: INTERVAL,

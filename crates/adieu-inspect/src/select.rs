@@ -106,11 +106,34 @@ fn fits(wanted: &Selection, pid: i32, inodes: Option<&BTreeSet<u64>>) -> bool {
         && inodes.is_none_or(|inodes| holds(pid, inodes))
 }
 
+/// By its file, by the name that it has, or by the script that an interpreter runs.
 fn runs(pid: i32, name: &str) -> bool {
     let program = proc::executable(pid).ok();
-    let program = program.as_deref().and_then(Path::to_str);
-    program.is_some_and(|path| path == name || base(path) == name)
+    // What the kernel appends to a file that is gone, by an upgrade perhaps, is no part of its name.
+    let program = program.as_deref().and_then(Path::to_str).map(|path| path.strip_suffix(" (deleted)").unwrap_or(path));
+    let same = |path: &str| path == name || base(path) == name;
+    // A path may lead there by links.
+    let linked = || name.contains('/') && std::fs::canonicalize(name).is_ok_and(|path| path.to_str() == program);
+    program.is_some_and(same)
         || stat::read(pid).is_ok_and(|stat| stat.comm == name)
+        || linked()
+        || program.is_some_and(is_interpreter) && script(pid).is_some_and(|script| same(&script))
+}
+
+/// Whether a program runs scripts; a version may follow its name.
+fn is_interpreter(program: &str) -> bool {
+    const KNOWN: [&str; 14] =
+        ["python", "pypy", "node", "nodejs", "deno", "bun", "ruby", "perl", "php", "bash", "dash", "sh", "zsh", "ksh"];
+    let plain = base(program).trim_end_matches(|c: char| c.is_ascii_digit() || c == '.');
+    KNOWN.contains(&plain)
+}
+
+/// The first argument that is no option: of what runs a script, that script.
+fn script(pid: i32) -> Option<String> {
+    let words = words::cmdline(pid).ok()?;
+    let first = words.iter().skip(1).map(|word| word.to_string_lossy()).find(|word| !word.starts_with('-'));
+    // After -c and -e comes the program itself, after -m the name of a module.
+    first.map(std::borrow::Cow::into_owned)
 }
 
 fn says(pid: i32, text: &str) -> bool {
@@ -210,6 +233,7 @@ pub fn everybody(user: Option<u32>) -> Vec<Facts> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::CommandExt;
 
     #[test]
     fn a_port_is_its_owners_and_neither_we_nor_our_parents_are_found() {
@@ -239,6 +263,38 @@ mod tests {
         assert!(matches!(select(&other), Err(SelectError::Nothing)));
         child.kill().expect("ours");
         child.wait().expect("it has ended");
+    }
+
+    #[test]
+    fn a_program_is_found_by_its_script_and_when_its_file_is_gone() {
+        let place = std::env::temp_dir().join(format!("adieu-select-{}", std::process::id()));
+        std::fs::create_dir_all(&place).expect("writable");
+        let script = place.join("a-script-with-a-long-name");
+        std::fs::write(&script, "sleep 1000 & wait\n").expect("writable");
+        let (copy, link) = (place.join("gone"), place.join("link"));
+        std::fs::copy("/bin/sleep", &copy).expect("copied");
+        std::os::unix::fs::symlink("/bin/sleep", &link).expect("linked");
+        let start = |program: &Path, argument: &std::ffi::OsStr| {
+            std::process::Command::new(program).arg(argument).process_group(0).spawn().expect("started")
+        };
+        let thousand = std::ffi::OsStr::new("1000");
+        let mut children =
+            [start(Path::new("/bin/sh"), script.as_os_str()), start(&copy, thousand), start(&link, thousand)];
+        for (child, name) in children.iter().zip([&script, &copy, &link]) {
+            let pid = child.id() as i32;
+            while !runs(pid, name.to_str().expect("text")) {
+                std::thread::yield_now();
+            }
+            assert!(!runs(pid, "/bin/cat") && !runs(pid, "1000"), "{}", name.display());
+        }
+        std::fs::remove_file(&copy).expect("ours");
+        assert!(runs(children[1].id() as i32, copy.to_str().expect("text")), "its file is gone");
+        assert!(runs(children[0].id() as i32, "a-script-with-a-long-name"));
+        for child in &mut children {
+            adieu_linux::signals::signal_group(child.id() as i32, adieu_core::signal::Signal::KILL).expect("ours");
+            child.wait().expect("it has ended");
+        }
+        std::fs::remove_dir_all(&place).expect("ours");
     }
 
     #[test]

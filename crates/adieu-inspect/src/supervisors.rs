@@ -1,9 +1,11 @@
 //! Who would start a process again when it ends.
 
+use adieu_core::signal::Signal;
 use adieu_linux::proc::{cgroup, words};
 use serde::Serialize;
+use std::io::Read;
 
-use crate::facts::Facts;
+use crate::facts::{Facts, bit, glance};
 use crate::runtime::base;
 
 /// Something that starts its process again.
@@ -29,18 +31,27 @@ const PARENTS: &[(&str, &str, &str)] = &[
     ("circusd", "circus", "circusctl stop NAME"),
     ("containerd-shim", "a container engine", "docker stop NAME, or what manages the container"),
     ("conmon", "podman", "podman stop NAME"),
+    ("supervise-daemon", "OpenRC", "rc-service NAME stop"),
     ("PM2 v", "PM2", "pm2 stop NAME"),
     ("nodemon", "nodemon", "the end of nodemon first"),
 ];
 
 pub(crate) fn find(facts: &Facts) -> Option<Supervision> {
-    run_by_adieu(facts).or_else(|| by_parent(facts)).or_else(|| by_master(facts)).or_else(|| by_systemd(facts))
+    run_by_adieu(facts)
+        .or_else(|| by_parent(facts))
+        .or_else(|| by_master(facts))
+        .or_else(|| by_systemd(facts))
+        .or_else(|| by_loop(facts))
 }
 
 fn by_parent(facts: &Facts) -> Option<Supervision> {
     let parent = facts.parent.as_ref()?;
     let program = parent.program.as_deref().map(base).unwrap_or_default();
-    let is = |name: &str| parent.name.starts_with(name) || program == name || parent.line.starts_with(name);
+    // An interpreted one is known by its script.
+    let script = parent.line.split(' ').nth(1).map(base);
+    let is = |name: &str| {
+        parent.name.starts_with(name) || program == name || parent.line.starts_with(name) || script == Some(name)
+    };
     let (_, by, instead) = PARENTS.iter().find(|(name, ..)| is(name))?;
     let place = std::fs::read_link(format!("/proc/{}/cwd", parent.pid));
     let place = place.map_or_else(|_| "DIRECTORY".to_owned(), |place| place.display().to_string());
@@ -54,14 +65,55 @@ fn by_parent(facts: &Facts) -> Option<Supervision> {
 
 /// A worker of a server that keeps their number.
 fn by_master(facts: &Facts) -> Option<Supervision> {
-    let parent = facts.parent.as_ref()?;
+    let (parent, own) = (facts.parent.as_ref()?, facts.runtime?);
     let same = facts.program.is_some() && facts.program == parent.program;
-    (same && facts.runtime.is_some_and(|runtime| runtime.worker)).then(|| Supervision {
+    let of_its_kind = || glance(parent.pid).ok()?.runtime.map(|master| master.id == own.id);
+    (same && (own.worker || own.prefork && of_its_kind() == Some(true))).then(|| Supervision {
         by: format!("its master process (pid {})", parent.pid),
         file: format!("/proc/{}/status", facts.pid),
         value: format!("PPid: {}", parent.pid),
         instead: format!("adieu stop {}", parent.pid),
     })
+}
+
+/// A shell script with a loop, which waits for it: `while true; do program; done`.
+fn by_loop(facts: &Facts) -> Option<Supervision> {
+    /// A script that is longer is looked at so far.
+    const LONGEST: u64 = 64 * 1024;
+    let parent = glance(facts.parent.as_ref()?.pid).ok()?;
+    let interrupt = bit(Signal::INT);
+    let in_background = facts.ignored & interrupt != 0 && parent.ignored & interrupt == 0;
+    if !parent.runtime.is_some_and(|runtime| runtime.shell) || parent.is_shell_at_a_prompt() || in_background {
+        return None;
+    }
+    let mut words = parent.arguments.iter().skip(1);
+    let first = words.next()?;
+    let (text, file) = if first.starts_with('-') && first.ends_with('c') {
+        (words.next()?.clone(), format!("/proc/{}/cmdline", parent.pid))
+    } else {
+        let script = std::iter::once(first).chain(words).find(|word| !word.starts_with('-'))?;
+        // As that shell sees it; what is no file on a disk is not read, and so not taken from it.
+        let place = if script.starts_with('/') { "root" } else { "cwd" };
+        let path = format!("/proc/{}/{place}/{script}", parent.pid);
+        if script.starts_with("/dev/") || script.starts_with("/proc/") || !std::fs::metadata(&path).ok()?.is_file() {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        std::fs::File::open(&path).ok()?.take(LONGEST).read_to_end(&mut bytes).ok()?;
+        (String::from_utf8_lossy(&bytes).into_owned(), path)
+    };
+    let line = text.lines().map(str::trim).find(|line| is_loop(line))?;
+    Some(Supervision {
+        by: format!("the shell script that runs it (pid {}) has a loop, and perhaps", parent.pid),
+        file,
+        value: line.chars().take(80).collect(),
+        instead: format!("adieu stop --tree {}", parent.pid),
+    })
+}
+
+fn is_loop(line: &str) -> bool {
+    let mut words = line.split(|c: char| c.is_whitespace() || ";&|({".contains(c));
+    !line.starts_with('#') && words.any(|word| word == "while" || word == "until")
 }
 
 fn run_by_adieu(facts: &Facts) -> Option<Supervision> {

@@ -8,18 +8,19 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use adieu_linux::netns;
-use adieu_linux::proc::{cgroup, fds, frame, mounts, stat, status, syscall, words};
+use adieu_linux::proc::{cgroup, fds, frame, locks, mounts, stat, status, syscall, words};
 
 type Parser = fn(&[u8]) -> bool;
 
 /// One for each fuzz target; true when something was understood.
-const PARSERS: [(&str, Parser); 14] = [
+const PARSERS: [(&str, Parser); 15] = [
     ("cgroup", |bytes| !cgroup::parse(bytes).is_empty()),
     ("cmdline", |bytes| !words::parse_cmdline(bytes).is_empty()),
     ("comm", |bytes| !words::parse_comm(bytes).is_empty()),
     ("fdinfo", |bytes| fds::parse_info(bytes).is_some()),
     ("frame", |bytes| frame::find(bytes, 0x4000).is_some()),
     ("link", |bytes| !matches!(fds::parse_link(OsStr::from_bytes(bytes)), fds::Target::Path(_))),
+    ("locks", |bytes| !locks::parse(bytes).is_empty()),
     ("mounts", |bytes| !mounts::parse(bytes).is_empty()),
     ("net_snmp", |bytes| netns::parse::counters(bytes).is_some()),
     ("net_tcp", |bytes| !netns::parse::table(bytes).is_empty()),

@@ -13,9 +13,11 @@ int main(void) {
     sigprocmask(SIG_BLOCK, &set, NULL);
     int signals = signalfd(-1, &set, SFD_CLOEXEC);
     int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int reuse = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    bind(listener, (struct sockaddr *)&address, sizeof address);
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0) return 1;
     listen(listener, 16);
     struct pollfd both[2] = {{signals, POLLIN, 0}, {listener, POLLIN, 0}};
     while (poll(both, 2, -1) > 0 && !both[0].revents) accept(listener, NULL, NULL);

@@ -21,9 +21,11 @@ int main(void) {
     pthread_t thread;
     pthread_create(&thread, NULL, wait_for_it, NULL);
     int listener = socket(AF_INET, SOCK_STREAM, 0);
+    int reuse = 1;
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &reuse, sizeof reuse);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(atoi(getenv("PORT")))};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    bind(listener, (struct sockaddr *)&address, sizeof address);
+    if (bind(listener, (struct sockaddr *)&address, sizeof address) != 0) return 1;
     listen(listener, 16);
     for (;;) accept(listener, NULL, NULL);
 }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use adieu_linux::proc::{Unread, cgroup, executable, fds, stat, status, words};
 use adieu_linux::process;
 
-use super::{Facts, Relative, Unreadable, net, relatives, threads};
+use super::{Facts, Relative, Unreadable, net, relatives, threads, waits};
 use crate::runtime;
 use crate::supervisors;
 use crate::target::{NoTarget, Target};
 
 /// Reads all of a process; takes `watch` longer than the reading itself, to see which threads
-/// move; with none, all are taken to.
+/// move, and what those in the kernel wait for; with none, all are taken to move.
 ///
 /// # Errors
 /// [`NoTarget::Gone`] when it is reaped in the middle; then nothing that was read can be believed.
@@ -37,7 +37,12 @@ pub fn collect(target: &Target, watch: Duration) -> Result<Facts, NoTarget> {
     facts.supervision = supervisors::find(&facts);
     if !watch.is_zero() {
         threads::look_again(pid, &mut facts.threads, watch);
+        waits::read(&mut facts);
         facts.watched_ms = u64::try_from(watch.as_millis()).unwrap_or(u64::MAX);
+        // Only what computes all the time is asked whether it does so for its clients.
+        if facts.main().is_some_and(|main| main.busy) {
+            facts.answers = net::sent_within(&facts, watch);
+        }
     }
     // What may have changed while we watched.
     if let Ok(now) = glance_at(pid) {

@@ -4,12 +4,14 @@ mod collect;
 mod net;
 mod relatives;
 mod threads;
+mod waits;
 
 use adieu_core::signal::Signal;
 use adieu_linux::proc::cgroup;
 use serde::Serialize;
 
 pub use self::collect::{collect, glance, look_again};
+pub use self::waits::Awaited;
 use crate::runtime::Runtime;
 use crate::supervisors::Supervision;
 
@@ -79,6 +81,8 @@ pub struct Facts {
     pub unreadable: Vec<Unreadable>,
     /// Between the two looks that tell which threads move.
     pub watched_ms: u64,
+    /// Whether bytes were sent on one of its connections between those looks.
+    pub answers: bool,
 }
 
 /// One of its threads.
@@ -98,6 +102,8 @@ pub struct Thread {
     pub sleeps_in: Option<String>,
     /// The system call that it waits in.
     pub call: Option<Call>,
+    /// What it waits for there, where that can be told.
+    pub waits_for: Option<Awaited>,
     /// Its stack in the kernel, innermost first; empty where it may not be read.
     pub stack: Vec<String>,
     /// The signal handler that it is in.
@@ -119,6 +125,9 @@ pub struct Call {
     pub number: i64,
     /// Its first argument.
     pub first: u64,
+    /// All of them.
+    #[serde(skip)]
+    pub arguments: [u64; 6],
 }
 
 /// A handler that has begun and not returned.
@@ -181,6 +190,9 @@ pub struct Connection {
     pub idle: f64,
     /// Whether an answer is owed, by the kernel's counters.
     pub owed: bool,
+    /// The inode of its socket.
+    #[serde(skip)]
+    pub inode: u64,
 }
 
 /// Something that could not be read.
@@ -244,6 +256,23 @@ impl Facts {
     #[must_use]
     pub fn is_init(&self) -> bool {
         self.pids.last() == Some(&1) || self.pid == 1
+    }
+
+    /// Whether it is a shell that somebody types into: such a one ignores SIGTERM and catches SIGINT (bash(1), SIGNALS).
+    #[must_use]
+    pub fn is_shell_at_a_prompt(&self) -> bool {
+        self.runtime.is_some_and(|runtime| runtime.shell)
+            && self.ignored & bit(Signal::TERM) != 0
+            && self.caught & bit(Signal::INT) != 0
+    }
+
+    /// The signal that ends it gracefully, as far as that is known.
+    #[must_use]
+    pub fn graceful(&self) -> Signal {
+        if self.is_shell_at_a_prompt() {
+            return Signal::HUP;
+        }
+        self.runtime.map_or(Signal::TERM, |runtime| runtime.graceful)
     }
 
     /// Its runtime's id; empty when it is not known.

@@ -1,5 +1,7 @@
 //! What a process listens on and who is connected to it, by the kernel's list of sockets of this network namespace.
 
+use std::time::Duration;
+
 use adieu_core::Timestamp;
 use adieu_core::owed::{Config, Ledger};
 use adieu_linux::diag::{self, Place, state};
@@ -45,6 +47,7 @@ pub(super) fn read(facts: &mut Facts, inodes: &[u64]) -> Result<(), String> {
                 served: listening.contains(&port),
                 idle: f64::from(info.last_data_received_ms.min(info.last_data_sent_ms)) / 1000.0,
                 owed: unsettled.contains(&socket.cookie),
+                inode: socket.inode,
             }
         })
         .collect();
@@ -56,6 +59,19 @@ pub(super) fn read(facts: &mut Facts, inodes: &[u64]) -> Result<(), String> {
         .collect();
     facts.listener_inodes = all.iter().filter(is_own).filter(is_listener).map(|socket| socket.inode).collect();
     Ok(())
+}
+
+/// Whether bytes went out on one of its connections, be it one that has come since, within this time.
+pub(super) fn sent_within(facts: &Facts, time: Duration) -> bool {
+    let held = descriptors::sockets(facts.pid).unwrap_or_default();
+    if held.is_empty() {
+        return false;
+    }
+    let sockets = diag::tcp_sockets(&EVERYTHING, &[state::ESTABLISHED, state::CLOSE_WAIT]).unwrap_or_default();
+    sockets.iter().filter(|socket| held.iter().any(|(_, inode)| *inode == socket.inode)).any(|socket| {
+        let sent = socket.info.map_or(u32::MAX, |info| info.last_data_sent_ms);
+        Duration::from_millis(u64::from(sent)) < time
+    })
 }
 
 fn own() -> i32 {

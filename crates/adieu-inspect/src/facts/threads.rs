@@ -54,8 +54,9 @@ fn details(pid: i32, thread: &mut Thread) -> bool {
     thread.sleeps_in = words::wchan(pid, thread.id);
     thread.stack = words::stack(pid, thread.id);
     let stack = match syscall::read(pid, thread.id) {
-        Ok(syscall::Call::Waiting { number, arguments: [first, ..], stack }) => {
-            thread.call = Some(Call { name: syscall::name(number), number, first });
+        Ok(syscall::Call::Waiting { number, arguments, stack }) => {
+            let [first, ..] = arguments;
+            thread.call = Some(Call { name: syscall::name(number), number, first, arguments });
             if syscall::name(number) == Some("rt_sigtimedwait") {
                 let set = memory::read(pid, first, size_of::<u64>()).ok();
                 thread.awaits = set.and_then(|set| set.try_into().ok()).map_or(0, u64::from_ne_bytes);

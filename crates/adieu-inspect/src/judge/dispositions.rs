@@ -47,7 +47,9 @@ pub(super) fn ignored(facts: &Facts, question: &Question) -> Option<Finding> {
         );
     }
     let (origin, advice) = origin(facts, signal);
-    let finding = Finding::new(Cause::Ignored, Severity::Blocks, format!("it ignores {signal}{origin}"));
+    let as_it_should = facts.is_shell_at_a_prompt() && signal == Signal::TERM && question.asked.is_none();
+    let severity = if as_it_should { Severity::Note } else { Severity::Blocks };
+    let finding = Finding::new(Cause::Ignored, severity, format!("it ignores {signal}{origin}"));
     let finding = finding.seen(facts, "status", "SigIgn", mask(facts.ignored));
     let inherited = facts.parent.as_ref().filter(|_| facts.parent_ignores & bit(signal) != 0);
     Some(
@@ -76,10 +78,7 @@ fn origin(facts: &Facts, signal: Signal) -> (String, String) {
             "send SIGTERM".to_owned(),
         );
     }
-    if facts.runtime.is_some_and(|runtime| runtime.shell)
-        && signal == Signal::TERM
-        && facts.caught & bit(Signal::INT) != 0
-    {
+    if facts.is_shell_at_a_prompt() && signal == Signal::TERM {
         return (": interactive shells do".to_owned(), "send SIGHUP, as a closing terminal does".to_owned());
     }
     if let Some(parent) = parent {
@@ -98,7 +97,11 @@ pub(super) fn blocked(facts: &Facts, question: &Question) -> Option<Finding> {
     let blocked = facts.blocked_everywhere() & bit != 0 && signal.is_catchable();
     // Sent and not waiting: a thread has fetched it (sigwait(3)), whatever it made of it.
     let fetched = question.asked.is_some() && facts.waiting() & bit == 0;
-    if !blocked || reads || in_handler || fetched || disposition(facts, signal) == Disposition::Ignored {
+    // It may let its handler run whenever it comes round, between two waits: only one that waits is held back for certain.
+    let comes_round = facts.caught & bit != 0
+        && facts.waiting() & bit == 0
+        && facts.threads.iter().any(|thread| thread.moved && thread.handler.is_none());
+    if comes_round || !blocked || reads || in_handler || fetched || disposition(facts, signal) == Disposition::Ignored {
         return None;
     }
     let threads = match facts.threads.len() {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Cause, Disposition, Finding, Question, Severity, disposition, handles, mask};
-use crate::facts::{Facts, Relative, Thread, bit};
+use crate::facts::{Awaited, Facts, Relative, Thread, bit};
 use adieu_core::signal::Signal;
 
 /// Where an event loop or a sleeping program waits: there a signal wakes it.
@@ -58,6 +58,16 @@ pub(super) fn shell_waits(facts: &Facts, question: &Question) -> Option<Finding>
     let asked = question.asked.is_some();
     let in_the_way = |child: &&Relative| child.state != 'Z' && (asked || is_in_foreground(facts, child));
     let child = facts.children.iter().find(in_the_way)?;
+    if asked && is_in_background(facts, child) {
+        let sentence = format!(
+            "it is a shell whose trap for {} has run, or runs, and it waits for {} (pid {}), which it has started in the background",
+            question.signal, child.name, child.pid
+        );
+        return Some(child_finding(facts, child, sentence).advise(format!(
+            "let the trap stop what the script has started, and exit; for now: adieu stop {}",
+            child.pid
+        )));
+    }
     let sentence = format!(
         "it is a shell with a trap for {}, which it runs only once {} (pid {}) has ended",
         question.signal, child.name, child.pid
@@ -80,6 +90,12 @@ fn is_in_foreground(facts: &Facts, child: &Relative) -> bool {
     child.ignored & interrupt == 0 && same_input && child.input.as_deref() != Some("/dev/null")
 }
 
+/// Whether it was started by `command &`, for certain: `wait` is then the only way to wait for it, and a trap interrupts that.
+fn is_in_background(facts: &Facts, child: &Relative) -> bool {
+    let interrupt = bit(Signal::INT);
+    child.ignored & interrupt != 0 && facts.ignored & interrupt == 0
+}
+
 pub(super) fn shell_keeps(facts: &Facts, question: &Question) -> Option<Finding> {
     let shell = facts.runtime.is_some_and(|runtime| runtime.shell);
     let default = disposition(facts, question.signal) == Disposition::Default && question.signal.is_catchable();
@@ -99,6 +115,9 @@ pub(super) fn shell_keeps(facts: &Facts, question: &Question) -> Option<Finding>
     })
 }
 
+/// So many seconds long a program that computes may be on its start.
+const STARTING: f64 = 5.0;
+
 pub(super) fn main_thread(facts: &Facts, question: &Question) -> Option<Finding> {
     let runtime = facts.runtime.filter(|runtime| runtime.main_thread_handles)?;
     let main = facts.main()?;
@@ -106,10 +125,18 @@ pub(super) fn main_thread(facts: &Facts, question: &Question) -> Option<Finding>
         return None;
     }
     let (signal, label) = (question.signal, runtime.label);
-    if main.busy {
-        let sentence = format!("{label} runs handlers on its main thread, which computes without a pause");
+    // One that answers its clients meanwhile comes back to its loop.
+    if main.busy && !facts.answers {
+        // Where handlers run between any two steps, a computation of its own delays none; one long call into C does.
+        let (severity, when) = match question.asked {
+            Some(_) => (Severity::Blocks, ""),
+            None if facts.age < STARTING => (Severity::Note, ", as programs do that start"),
+            None if runtime.event_loop => (Severity::Blocks, ""),
+            None => (Severity::Note, ": if that is one long call into C, none runs before it ends"),
+        };
+        let sentence = format!("{label} runs handlers on its main thread, which computes without a pause{when}");
         return Some(
-            Finding::new(Cause::MainThreadBusy, Severity::Blocks, sentence)
+            Finding::new(Cause::MainThreadBusy, severity, sentence)
                 .seen(facts, "syscall", "", "running")
                 .seen(facts, "stat", "utime", format!("rising all of {} ms", facts.watched_ms))
                 .advise(format!("{signal} is looked at when that computation ends; move it off the main thread")),
@@ -145,6 +172,71 @@ pub(super) fn waits_for_child(facts: &Facts, question: &Question) -> Option<Find
     )
 }
 
+/// Asked already: its main thread waits for somebody who can be named.
+pub(super) fn waits_for(facts: &Facts, question: &Question) -> Option<Finding> {
+    question.asked?;
+    // Java's main thread waits for Java's own first thread all its life.
+    if facts.runtime_id() == "jvm" || !handles(facts, question.signal) || facts.waiting() & bit(question.signal) != 0 {
+        return None;
+    }
+    let main = facts.main().filter(|main| !main.moved)?;
+    let sibling = |id: i32| facts.threads.iter().find(|thread| thread.id == id);
+    let (cause, advice) = match main.waits_for.as_ref()? {
+        Awaited::FileLock { holder: Some(holder), .. } => {
+            (Cause::WaitsForLock, format!("see why that one does not let go of it: adieu doctor {}", holder.pid))
+        }
+        Awaited::FileLock { holder: None, file } => {
+            (Cause::WaitsForLock, format!("see who has it open, and end that one: fuser {file}"))
+        }
+        Awaited::Lock { process: Some(process), .. } => {
+            (Cause::WaitsForLock, format!("see why that one does not let go of it: adieu doctor {}", process.pid))
+        }
+        Awaited::Lock { thread, .. } if *thread == main.id => (
+            Cause::WaitsForLock,
+            "do not take a lock twice in one thread; a destructor, an exit handler or a signal handler may do so"
+                .to_owned(),
+        ),
+        Awaited::Lock { .. } => {
+            (Cause::WaitsForLock, "let that thread give the lock up before it waits for anything else".to_owned())
+        }
+        Awaited::LockAtFork { .. } => (
+            Cause::WaitsForLock,
+            "a program with threads must start another program right after fork (fork(2)): use posix_spawn, or fork before \
+             there are threads"
+                .to_owned(),
+        ),
+        Awaited::Thread { .. } => {
+            (Cause::WaitsForThread, "tell that thread to end before it is waited for, or do not wait for it".to_owned())
+        }
+        Awaited::Pipe { others, .. } => {
+            let advice = match others.first() {
+                Some(other) => format!(
+                    "end pid {}, or let it close the pipe (O_CLOEXEC keeps descriptors from children)",
+                    other.pid
+                ),
+                None => "let it close its own copy of the other end".to_owned(),
+            };
+            (Cause::WaitsForPeer, advice)
+        }
+        Awaited::Peer { .. } => {
+            (Cause::WaitsForPeer, "give that wait a time-out, or end the connection from the other side".to_owned())
+        }
+        Awaited::Client { .. } | Awaited::File { .. } | Awaited::Time { .. } => return None,
+    };
+    let mut sentence = format!("it has had {} and its main thread {}", question.signal, doing(main));
+    if let Some(Awaited::Thread { thread, .. } | Awaited::Lock { thread, process: None, .. }) = &main.waits_for
+        && let Some(other) = sibling(*thread).filter(|other| other.id != main.id)
+    {
+        sentence.push_str(&format!(", which {}", doing(other)));
+    }
+    let finding = Finding::new(cause, Severity::Blocks, sentence).seen(facts, "syscall", "", call(main));
+    let finding = match &main.waits_for {
+        Some(Awaited::FileLock { .. }) => finding.seen_in("/proc/locks".to_owned(), "->", facts.pid),
+        _ => finding,
+    };
+    Some(finding.advise(advice))
+}
+
 /// Asked already, and nothing else explains it.
 pub(super) fn no_effect(facts: &Facts, question: &Question) -> Option<Finding> {
     let asked = question.asked?;
@@ -152,14 +244,34 @@ pub(super) fn no_effect(facts: &Facts, question: &Question) -> Option<Finding> {
     if disposition(facts, signal) == Disposition::Ignored || facts.waiting() & bit(signal) != 0 {
         return None;
     }
-    let after = adieu_core::duration::format(Duration::from_secs(asked.as_secs_f64().round() as u64));
-    let sentence = format!("it has had {signal} for {after} and goes on: {}", summary(facts));
+    let after = match asked.as_secs_f64().round() as u64 {
+        0 => String::new(),
+        seconds => format!(" for {}", adieu_core::duration::format(Duration::from_secs(seconds))),
+    };
+    let sentence = format!("it has had {signal}{after} and goes on: {}", summary(facts));
     let mut finding =
         Finding::new(Cause::NoEffect, Severity::Blocks, sentence).seen(facts, "status", "SigCgt", mask(facts.caught));
     if let Some(main) = facts.main() {
         finding = finding.seen(facts, "syscall", "", call(main));
     }
-    Some(finding.advise("its handler does not lead to its end; what its threads do may tell why (`adieu stop --dump`)"))
+    Some(finding.advise(what_then(facts)))
+}
+
+/// What to do about one that goes on, by what is known of such programs and by what its main thread waits in.
+fn what_then(facts: &Facts) -> &'static str {
+    /// These are taken up again after a handler that was installed with SA_RESTART (signal(7)).
+    const TAKEN_UP_AGAIN: &[&str] =
+        &["accept", "accept4", "read", "readv", "recvfrom", "recvmsg", "flock", "fcntl", "wait4", "waitid", "futex"];
+    let known = facts.runtime.map_or("", |runtime| runtime.goes_on);
+    let call = facts.main().and_then(|main| main.call?.name).unwrap_or_default();
+    if !known.is_empty() {
+        known
+    } else if TAKEN_UP_AGAIN.contains(&call) {
+        "a handler that only sets a flag does not end such a call, which the kernel takes up again (SA_RESTART, as by \
+         signal(3)): install it without that flag, or let it wake the program up by a pipe or signalfd"
+    } else {
+        "its handler does not lead to its end; what its threads do may tell why (`adieu stop --dump`)"
+    }
 }
 
 fn child_finding(facts: &Facts, child: &Relative, sentence: String) -> Finding {
@@ -184,16 +296,18 @@ fn call(thread: &Thread) -> String {
 /// What a thread does, for people.
 pub(crate) fn doing(thread: &Thread) -> String {
     let place = thread.call.and_then(|call| call.name).map(str::to_owned).or_else(|| thread.sleeps_in.clone());
+    let what = thread.waits_for.as_ref().map(|awaited| awaited.told_by(thread.id)).unwrap_or_default();
     match (thread.busy, place) {
         (true, _) => "computes".to_owned(),
-        (false, Some(place)) => format!("waits in {place}"),
+        (false, Some(place)) => format!("waits in {place}{what}"),
         (false, None) if thread.state == 'R' => "runs".to_owned(),
         (false, None) => format!("is in state {}", thread.state),
     }
 }
 
 /// What its threads do, those that do the same together.
-pub(crate) fn summary(facts: &Facts) -> String {
+#[must_use]
+pub fn summary(facts: &Facts) -> String {
     let mut groups: BTreeMap<String, usize> = BTreeMap::new();
     for thread in facts.threads.iter().skip(1) {
         *groups.entry(doing(thread)).or_default() += 1;

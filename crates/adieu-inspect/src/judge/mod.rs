@@ -17,6 +17,7 @@ use adieu_core::signal::{DefaultAction, Signal};
 use serde::Serialize;
 
 pub(crate) use self::handling::doing;
+pub use self::handling::summary;
 use crate::facts::{Facts, bit};
 
 /// Why a process does not end, or what happens when it does.
@@ -53,6 +54,12 @@ pub enum Cause {
     ShutdownHooks,
     /// It waits for a child before it looks at signals.
     WaitsForChild,
+    /// It has the signal and waits for a lock that somebody holds.
+    WaitsForLock,
+    /// It has the signal and waits for the end of one of its threads.
+    WaitsForThread,
+    /// It has the signal and waits for the other end of a pipe or a connection.
+    WaitsForPeer,
     /// It is a shell that does not pass the signal on.
     ShellKeepsSignal,
     /// Its handlers run on its main thread, which computes.
@@ -196,6 +203,7 @@ const RULES: &[Rule] = &[
     around::waits_for_clients,
     around::connections_open,
     handling::waits_for_child,
+    handling::waits_for,
     handling::no_effect,
     around::listener_inherited,
     around::started_again,

@@ -74,7 +74,7 @@ pub(super) fn traced(facts: &Facts, _question: &Question) -> Option<Finding> {
 pub(super) fn stopped(facts: &Facts, question: &Question) -> Option<Finding> {
     let stopped = facts.state == 'T' && ![Signal::KILL, Signal::CONT].contains(&question.signal);
     stopped.then(|| {
-        let sentence = format!("it is stopped (SIGSTOP or Ctrl-Z): {} waits until it is continued", question.signal);
+        let sentence = format!("it is stopped (SIGSTOP, Ctrl-Z, or a background job that uses the terminal): {} waits until it is continued", question.signal);
         Finding::new(Cause::Stopped, Severity::Blocks, sentence)
             .seen(facts, "stat", "state", 'T')
             .advise(format!("kill -CONT {} after the signal; `adieu stop` does so", facts.pid))

@@ -135,3 +135,48 @@ fn names_of_causes_are_those_of_the_json() {
         assert_eq!(serde_json::to_string(&cause).expect("json"), format!("\"{}\"", cause.id()));
     }
 }
+
+#[test]
+fn a_mask_that_is_opened_between_two_waits_holds_nothing_back() {
+    let mut facts = blocks(healthy());
+    facts.threads[0].moved = true;
+    assert_eq!(first(&facts, &TERM).0, Cause::Handled, "it comes round");
+    facts.pending = bit(Signal::TERM);
+    assert_eq!(first(&facts, &TERM).0, Cause::Blocked, "and lets nothing through");
+    facts = Facts { caught: 0, pending: 0, ..facts };
+    assert_eq!(first(&facts, &TERM).0, Cause::Blocked, "without a handler it was handed down");
+}
+
+#[test]
+fn a_busy_main_thread_delays_its_handlers_only_where_they_wait_for_it() {
+    let busy = |program: &str| {
+        let mut facts = Facts { program: Some(program.to_owned()), age: 60.0, ..healthy() };
+        facts.threads[0].busy = true;
+        facts.runtime = crate::runtime::recognise(&facts);
+        facts
+    };
+    assert_eq!(first(&busy("/usr/bin/node"), &TERM), (Cause::MainThreadBusy, Severity::Blocks));
+    let starts = Facts { age: 1.0, ..busy("/usr/bin/node") };
+    assert_eq!(first(&starts, &TERM), (Cause::MainThreadBusy, Severity::Note));
+    let answers = Facts { answers: true, ..busy("/usr/bin/node") };
+    assert_eq!(first(&answers, &TERM).0, Cause::Handled, "it comes back to its loop");
+    let python = busy("/usr/bin/python3");
+    assert_eq!(first(&python, &TERM), (Cause::MainThreadBusy, Severity::Note));
+    let asked = Question { asked: Some(Duration::from_secs(2)), ..TERM };
+    assert_eq!(first(&python, &asked), (Cause::MainThreadBusy, Severity::Blocks));
+}
+
+#[test]
+fn a_shell_at_a_prompt_is_in_good_health_and_hung_up() {
+    let mut facts = Facts {
+        program: Some("/usr/bin/bash".to_owned()),
+        ignored: bit(Signal::TERM),
+        caught: bit(Signal::INT) | bit(Signal::HUP),
+        ..healthy()
+    };
+    facts.runtime = crate::runtime::recognise(&facts);
+    assert_eq!(first(&facts, &TERM), (Cause::Ignored, Severity::Note));
+    assert_eq!(facts.graceful(), Signal::HUP);
+    facts.caught = 0;
+    assert_eq!(first(&facts, &TERM), (Cause::Ignored, Severity::Blocks), "trap '' TERM in a script");
+}

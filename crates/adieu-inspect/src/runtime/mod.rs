@@ -48,6 +48,10 @@ pub struct Runtime {
     pub shell: bool,
     /// Whether it is started again by the master process that is its parent.
     pub worker: bool,
+    /// Whether its processes are a master and workers of the same program, which the master starts again when they end.
+    pub prefork: bool,
+    /// What to do about one that has had the signal and goes on, where that is the same for all such programs.
+    pub goes_on: &'static str,
     /// Whether it runs another program and takes it along when it ends.
     pub keeps_children: bool,
     /// Those among its processes that ignore the stop on purpose, by a part of their title, and who ends them instead.
@@ -149,6 +153,9 @@ mod tests {
             ("/opt/jdk/bin/java", &["java", "-jar", "x.jar"], "jvm"),
             ("/usr/bin/node (deleted)", &["node", "x.js"], "node"),
             ("/usr/bin/dash", &["sh", "start.sh"], "shell"),
+            ("/usr/bin/python3.11", &["/usr/bin/python3", "/usr/bin/supervisord", "-c", "x"], "init"),
+            ("/usr/bin/python3.11", &["/usr/bin/python3", "-m", "celery", "-A", "x", "worker"], "celery"),
+            ("/usr/bin/ruby3.1", &["unicorn master -l 127.0.0.1:1 config.ru"], "unicorn"),
             ("/usr/bin/nodepad", &["nodepad"], ""),
             ("", &[], ""),
         ] {

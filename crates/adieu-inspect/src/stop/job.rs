@@ -57,7 +57,7 @@ impl<'a> Job<'a> {
             state: 'X',
             ..Facts::default()
         });
-        let signal = options.signal.or(facts.runtime.map(|runtime| runtime.graceful)).unwrap_or(Signal::TERM);
+        let signal = options.signal.unwrap_or_else(|| facts.graceful());
         let ladder = Ladder::new(options.force, options.dump.is_some());
         Self {
             target,
@@ -219,7 +219,12 @@ impl<'a> Job<'a> {
         let left =
             if self.main_gone { self.tree.iter().find(|target| !target.has_ended()) } else { Some(&self.target) };
         let looked = left.map(|target| facts::collect(target, WATCH));
-        if let Some(Ok(facts)) = looked {
+        if let Some(Ok(mut facts)) = looked {
+            // What came in on a port that it listened on when it was asked.
+            let ports: Vec<u16> = self.facts.listeners.iter().map(|listener| listener.address.port()).collect();
+            for connection in &mut facts.connections {
+                connection.inbound |= ports.contains(&connection.local.port());
+            }
             self.findings = judge(&facts, &question).into_iter().filter(Finding::is_alarming).collect();
             self.facts.threads = facts.threads;
         }

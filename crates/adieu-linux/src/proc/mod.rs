@@ -4,6 +4,7 @@
 pub mod cgroup;
 pub mod fds;
 pub mod frame;
+pub mod locks;
 pub mod mounts;
 pub mod stat;
 pub mod status;

@@ -36,6 +36,9 @@ fn the_ignored_are_no_traffic() {
     until("there is load", || scene.file("loopback.log").metadata().is_ok_and(|log| log.len() > 0));
     let ignored = scene.prestop(&[], &SHORT);
     assert_eq!(ignored.code, 0, "{ignored:#?}");
+    // A short budget and nothing else is no mistake.
+    let short = scene.prestop(&[], &["--budget", "3s"]);
+    assert!(short.code == 0 && short.took() >= 2.4, "{short:#?}");
     // Behind a mesh it is the traffic.
     let meant = scene.prestop(&[], &[&SHORT[..], &["--ignore", "nobody"]].concat());
     assert!(meant.code == 4 && meant.saw_traffic_of("127.0.0.1"), "{meant:#?}");

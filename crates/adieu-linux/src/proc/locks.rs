@@ -1,0 +1,50 @@
+//! `/proc/locks`: who holds a lock on a file, and who waits for it (proc_locks(5)).
+
+/// One line: a lock that is held, or somebody who waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lock {
+    /// The same for a lock and for those who wait for it.
+    pub id: u64,
+    /// Whether it is waited for.
+    pub waits: bool,
+    /// The process that has taken it or waits; -1 for locks that belong to an open file, 0 for what is in another pid
+    /// namespace. The one that has taken a `flock(2)` lock may have left it to its children.
+    pub pid: i32,
+}
+
+/// Parses the file; lines of another form are passed over.
+#[must_use]
+pub fn parse(bytes: &[u8]) -> Vec<Lock> {
+    String::from_utf8_lossy(bytes).lines().filter_map(line).collect()
+}
+
+fn line(line: &str) -> Option<Lock> {
+    let (id, rest) = line.split_once(':')?;
+    let mut words = rest.split_ascii_whitespace().peekable();
+    let waits = words.next_if_eq(&"->").is_some();
+    // Kind, whether it is only a convention, what it excludes.
+    let pid = words.nth(3)?.parse().ok()?;
+    Some(Lock { id: id.trim().parse().ok()?, waits, pid })
+}
+
+/// Who has taken the lock that a process waits for, as its pid in this namespace; see [`Lock::pid`].
+#[must_use]
+pub fn holder(pid: i32) -> Option<i32> {
+    let locks = parse(&crate::process::read_whole("/proc/locks").ok()?);
+    let wanted = locks.iter().find(|lock| lock.waits && lock.pid == pid)?.id;
+    locks.iter().find(|lock| !lock.waits && lock.id == wanted).map(|lock| lock.pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_holders_and_of_those_who_wait() {
+        let text = b"1: FLOCK  ADVISORY  WRITE 24713 fe:00:262150 0 EOF\n\
+                     1: -> FLOCK  ADVISORY  WRITE 24712 fe:00:262150 0 EOF\n\
+                     2: OFDLCK ADVISORY  READ -1 00:06:5 0 EOF\n1:  -> POSIX ADVISORY WRITE 7 a 0 1\nnonsense\n3: FLOCK\n";
+        let all: Vec<_> = parse(text).iter().map(|lock| (lock.id, lock.waits, lock.pid)).collect();
+        assert_eq!(all, [(1, false, 24713), (1, true, 24712), (2, false, -1), (1, true, 7)]);
+    }
+}
