@@ -37,6 +37,7 @@ const NEEDS: &[Need] = &[
     Need { package: "gcc", probe: Probe::Command("gcc") },
     Need { package: "golang-go", probe: Probe::File("/usr/bin/go") },
     Need { package: "gunicorn", probe: Probe::Python("gunicorn") },
+    Need { package: "haproxy", probe: Probe::Command("haproxy") },
     Need { package: "iproute2", probe: Probe::Command("ip") },
     Need { package: "iptables", probe: Probe::Command("iptables") },
     Need { package: "libc6-dev", probe: Probe::File("/usr/include/stdlib.h") },

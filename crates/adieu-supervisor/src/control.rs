@@ -287,8 +287,7 @@ impl Supervisor {
                 endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             };
             let present = self.present(generation);
-            let mut paths = self.wanted_paths(generation);
-            paths.retain(|path| !self.paths.names(generation).contains(path));
+            let paths = self.missing_paths(generation);
             if self.options.ready == crate::options::ReadyWhen::Auto
                 && let (true, Some(path)) = (missing.is_empty(), paths.first())
             {

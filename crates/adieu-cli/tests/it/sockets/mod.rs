@@ -5,6 +5,7 @@ mod dying;
 mod handshakes;
 mod interrupted;
 mod mixtures;
+mod names;
 mod nested;
 pub(crate) mod network;
 mod passed;

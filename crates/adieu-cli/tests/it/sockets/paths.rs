@@ -14,7 +14,7 @@ use super::{SHORT, c, python, said, serving_generation, words};
 use crate::harness::{Adieu, PATIENCE, Place, Process, Setup, the_machine};
 use crate::init::until;
 
-fn ask(path: &Path, what: &str) -> io::Result<String> {
+pub(super) fn ask(path: &Path, what: &str) -> io::Result<String> {
     let mut connection = UnixStream::connect(path)?;
     connection.set_read_timeout(Some(Duration::from_secs(20)))?;
     write!(connection, "GET {what} HTTP/1.1\r\n\r\n")?;
@@ -68,7 +68,7 @@ fn under_load(path: &Path, act: impl FnOnce(&dyn Fn())) -> (BTreeMap<String, usi
     (ends.into_inner().expect("no client panicked"), longest.into_inner().expect("no client panicked"))
 }
 
-fn start(front: &[&str], options: &[&str], arguments: &[&str]) -> Adieu {
+pub(super) fn start(front: &[&str], options: &[&str], arguments: &[&str]) -> Adieu {
     let program = python("paths.py");
     let program = [&words(&program)[..], arguments].concat();
     let options = [SHORT, options].concat();
