@@ -48,6 +48,7 @@ impl Supervisor {
                 self.remember_option(generation, call);
                 false
             }
+            CallKind::Connect => self.on_connect(generation, call),
             CallKind::OwnListener => {
                 self.note_once(format!(
                     "the program (pid {}) wants a seccomp listener of its own and gets EBUSY: start it with --sockets pass or off",

@@ -1,5 +1,6 @@
 //! What programs do with their sockets, and what the first design broke on.
 
+mod alone;
 mod bypassed;
 mod dying;
 mod handshakes;
