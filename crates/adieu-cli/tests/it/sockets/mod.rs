@@ -18,6 +18,7 @@ mod replaced;
 mod several;
 mod sharing;
 mod users;
+mod waits;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;
