@@ -265,6 +265,7 @@ impl Supervisor {
 
     fn ask_main(&mut self, generation: Generation) {
         self.end_owed_watch(generation);
+        self.refuse_waiting_listens(generation);
         let signal = self.stop_signal;
         if self.switch.is_stopping() {
             // Nothing will be switched any more: what the program closes shall be closed.
