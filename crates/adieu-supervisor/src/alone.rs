@@ -1,6 +1,6 @@
 //! Programs that want to be alone: that look whether somebody listens on their Unix socket, and give up when somebody does.
 //!
-//! MariaDB, php-fpm and clamd connect to their path before they bind it, and find the generation before, or what is held of
+//! Puma, MariaDB and php-fpm connect to their path before they bind it, and find the generation before, or what is held of
 //! it. So a generation that ends before it is ready, and before it has bound the Unix sockets that it is waited for, is
 //! started once more, and its `connect` to those names is answered as if nobody were there. From then on that goes for all
 //! generations of this run. Nobody else's `connect` is looked at: it would wait for us.
@@ -48,7 +48,7 @@ impl Supervisor {
         let Some((request, outcome)) = again.map(|running| (running.request, running.outcome)) else {
             return self.tell(Event::TreeGone(generation));
         };
-        if self.switch.starting() != Some(generation) {
+        if self.switch.starting() != Some(generation) || self.switch.is_stopping() {
             // It has been given up meanwhile.
             self.tell(Event::MainExited(generation, outcome.unwrap_or(Outcome::Exited(1))));
             return self.tell(Event::TreeGone(generation));

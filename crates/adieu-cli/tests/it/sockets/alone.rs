@@ -7,7 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use super::SHORT;
-use crate::harness::{Adieu, Place, Process, Setup};
+use super::paths::{ask, under_load};
+use crate::harness::{Adieu, Place, Process, Setup, the_machine};
 use crate::init::until;
 
 const FPM: &str = "php-fpm8.2";
@@ -100,6 +101,28 @@ fn php_fpm_is_replaced_although_it_looks_for_another() {
         assert_eq!(again, 1, "{}", adieu.output());
         adieu.stop();
     }
+}
+
+const APPLICATION: &str = "run lambda { |_| [200, {}, [\"generation #{ENV['ADIEU_GENERATION']}\\n\"]] }";
+
+#[test]
+fn puma_is_replaced_under_load_although_it_looks_for_another() {
+    let _alone = the_machine();
+    let place = Place::new();
+    place.write("config.ru", APPLICATION);
+    let (path, bind) = (place.path("socket"), format!("unix://{}", place.path("socket").display()));
+    let program = ["/usr/bin/puma", "--bind", &bind, "config.ru"];
+    let adieu = place.run(Setup { name: "it", front: &[], options: SHORT, environment: &[], program: &program });
+    until("puma answers", || ask(&path, "/").is_ok());
+    let (ends, _) = under_load(&path, |more| {
+        for number in 1..=2 {
+            adieu.reload(number);
+            more();
+        }
+    });
+    let expected = ["generation 1\n", "generation 2\n", "generation 3\n"];
+    assert_eq!(ends.keys().collect::<Vec<_>>(), expected, "{ends:?}\n{}", adieu.timeline());
+    adieu.stop();
 }
 
 /// A program that fails for another reason is not tried for ever, and the old one serves on.
