@@ -54,6 +54,7 @@ const NEEDS: &[Need] = &[
     Need { package: "nodejs", probe: Probe::Command("node") },
     Need { package: "openjdk-17-jdk-headless", probe: Probe::Command("javac") },
     Need { package: "openssl", probe: Probe::Command("openssl") },
+    Need { package: "php8.2-fpm", probe: Probe::Command("php-fpm8.2") },
     Need { package: "postgresql", probe: Probe::PostgresServer },
     Need { package: "procps", probe: Probe::Command("ps") },
     Need { package: "puma", probe: Probe::File("/usr/bin/puma") },

@@ -15,8 +15,8 @@
 //! request, and has written since or not.
 //!
 //! A blocking `recv` decides when it begins how much it waits for; begun while the connection was parked, it never came
-//! back. So the driver parks only what is non-blocking at that moment, or what a thread waits to read from already; it looks
-//! again right after, and says [`Parked::Blocking`] otherwise. Holding the answer back gives the program the time to get
+//! back. So the driver parks only what is non-blocking at that moment, what a thread waits to read from already, or what is
+//! read only when a poll or a ring says that there is something; it looks again right after, and says [`Parked::Blocking`] otherwise. Holding the answer back gives the program the time to get
 //! there.
 //!
 //! | state | look | becomes |

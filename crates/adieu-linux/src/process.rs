@@ -58,6 +58,16 @@ pub fn thread_group(tid: i32) -> io::Result<i32> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{tid}/status has no Tgid")))
 }
 
+/// The numbers that process `pid` has, in our PID namespace first and in its own last.
+///
+/// # Errors
+/// ENOENT when there is no such process.
+pub fn numbers(pid: i32) -> io::Result<Vec<i32>> {
+    let text = read_text(format!("/proc/{pid}/status"))?;
+    let field = text.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    Ok(field.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect())
+}
+
 /// The living children of `pid`, zombies included, from `/proc/PID/task/*/children`.
 ///
 /// One pass may miss a child while others come and go: callers repeat until the tree is known to be empty.

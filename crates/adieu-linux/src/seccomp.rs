@@ -60,6 +60,8 @@ pub enum CallKind {
     Listen,
     /// `setsockopt(fd, level, name, value, length)` of a [listener option](LISTENER_OPTIONS).
     SetOption,
+    /// `connect(fd, address, length)`, unless it is of an Internet address.
+    Connect,
     /// `seccomp(..)` that asks for a listener of its own: the kernel will answer EBUSY.
     OwnListener,
 }
@@ -72,9 +74,19 @@ fn jump_eq(k: u32, yes: u8, no: u8) -> libc::sock_filter {
     libc::sock_filter { code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, jt: yes, jf: no, k }
 }
 
-/// Everything passes but the calls of [`CallKind`] (`SetOption` only with `options`). A foreign architecture (32-bit
-/// programs) and the x32 ABI pass: their calls are not seen.
-fn program(options: bool) -> Vec<libc::sock_filter> {
+/// What is reported besides `bind` and `listen`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Watch {
+    /// `setsockopt` of the [listener options](LISTENER_OPTIONS).
+    pub options: bool,
+    /// `connect` of Unix sockets: each waits for an answer then. Those whose address is as long as an Internet address
+    /// (16 or 28 bytes) pass, as most of that length are.
+    pub connects: bool,
+}
+
+/// Everything passes but the calls of [`CallKind`] (`SetOption` and `Connect` only where `watch` says so). A foreign
+/// architecture (32-bit programs) and the x32 ABI pass: their calls are not seen.
+fn program(watch: Watch) -> Vec<libc::sock_filter> {
     const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
     const RET: u32 = libc::BPF_RET | libc::BPF_K;
     // Offsets in struct seccomp_data: nr 0, arch 4, args from 16, 8 bytes each, low half first (little endian).
@@ -99,7 +111,18 @@ fn program(options: bool) -> Vec<libc::sock_filter> {
         },
         notify,
     ];
-    if options {
+    if watch.connects {
+        code.extend([
+            statement(LOAD, 0),
+            jump_eq(libc::SYS_connect as u32, 0, 5),
+            statement(LOAD, arg(2)),
+            jump_eq(size_of::<libc::sockaddr_in>() as u32, 1, 0),
+            jump_eq(size_of::<libc::sockaddr_in6>() as u32, 0, 1),
+            allow,
+            notify,
+        ]);
+    }
+    if watch.options {
         code.push(statement(LOAD, 0));
         code.push(jump_eq(libc::SYS_setsockopt as u32, 1, 0));
         code.push(allow);
@@ -121,8 +144,8 @@ fn program(options: bool) -> Vec<libc::sock_filter> {
 /// # Errors
 /// EBUSY when a filter with a listener is already there (a nested supervisor); EPERM, EINVAL or ENOSYS where seccomp is
 /// refused or too old (user notification needs Linux 5.5 for CONTINUE).
-pub fn watch_self(options: bool) -> io::Result<(OwnedFd, bool)> {
-    let mut code = program(options);
+pub fn watch_self(watch: Watch) -> io::Result<(OwnedFd, bool)> {
+    let mut code = program(watch);
     let filter = libc::sock_fprog { len: code.len() as u16, filter: code.as_mut_ptr() };
     let install = || {
         let with = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | WAIT_KILLABLE_RECV;
@@ -179,6 +202,7 @@ impl Listener {
             libc::SYS_bind => CallKind::Bind,
             libc::SYS_listen => CallKind::Listen,
             libc::SYS_setsockopt => CallKind::SetOption,
+            libc::SYS_connect => CallKind::Connect,
             _ => CallKind::OwnListener,
         };
         Ok(Some(Call { id: notice.id, tid: notice.pid as i32, kind, args: notice.data.args }))

@@ -58,8 +58,8 @@ pub struct Program {
     pub keep_ignoring: Option<Signal>,
     /// Sent to the child when its parent ends.
     pub death_signal: Option<Signal>,
-    /// Report socket calls; the flag adds [listener options](seccomp::LISTENER_OPTIONS).
-    pub watch: Option<bool>,
+    /// Report socket calls.
+    pub watch: Option<seccomp::Watch>,
     /// Standard input; inherited when `None`.
     pub input: Option<OwnedFd>,
     /// Standard output and error; inherited when `None`.
@@ -226,8 +226,8 @@ impl<'a> Prepared<'a> {
                 exit_now(126);
             }
         }
-        if let Some(options) = self.program.watch {
-            match seccomp::watch_self(options) {
+        if let Some(watch) = self.program.watch {
+            match seccomp::watch_self(watch) {
                 Ok((fd, no_new_privs)) => {
                     self.report(reports.as_ref(), Report::Watching(no_new_privs), Some(fd.as_fd()));
                 }

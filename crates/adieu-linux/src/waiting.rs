@@ -20,6 +20,7 @@ const EPOLLS: &[i64] = &[libc::SYS_epoll_wait, libc::SYS_epoll_pwait, libc::SYS_
 #[cfg(not(target_arch = "x86_64"))]
 const EPOLLS: &[i64] = &[libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2];
 const READS: &[i64] = &[libc::SYS_read, libc::SYS_readv, libc::SYS_recvfrom, libc::SYS_recvmsg];
+const IDLE: &[i64] = &[libc::SYS_io_uring_enter, libc::SYS_futex, libc::SYS_rt_sigtimedwait];
 /// Descriptors that one call is believed to name.
 const MOST: u64 = 65_536;
 
@@ -32,9 +33,19 @@ pub struct Waiting {
     pub watched: HashSet<i32>,
     /// A thread waits in a way that does not tell for what (io_uring).
     pub unclear: bool,
+    /// A thread waits for io_uring, and no other does anything but wait for threads, rings or signals: what is read is read
+    /// by a ring.
+    pub by_ring: bool,
 }
 
 impl Waiting {
+    /// Whether `fd` is read only when there is something to be read: a thread waits for input from it before, or a ring does.
+    /// A read that has begun already is not one of these.
+    #[must_use]
+    pub fn is_read_when_told(&self, fd: i32) -> bool {
+        self.watched.contains(&fd) || self.by_ring
+    }
+
     /// Whether somebody waits for input from `fd`, or may.
     #[must_use]
     pub fn may_be_for(&self, fd: i32) -> bool {
@@ -50,11 +61,14 @@ pub fn waiting(pid: i32) -> io::Result<Waiting> {
     // Whether looking is permitted is the same for all threads.
     fs::read(format!("/proc/{pid}/syscall"))?;
     let mut found = Waiting::default();
+    let mut idle = true;
     for entry in fs::read_dir(format!("/proc/{pid}/task"))?.flatten() {
         let tid = entry.file_name().to_str().and_then(|name| name.parse().ok());
         let Some((tid, (call, [first, second, _]))) = tid.and_then(|tid| Some((tid, system_call(pid, tid)?))) else {
+            idle = false;
             continue;
         };
+        idle &= IDLE.contains(&call);
         if READS.contains(&call) {
             found.readers.insert(first as i32, tid);
         } else if POLLS.contains(&call) {
@@ -67,6 +81,7 @@ pub fn waiting(pid: i32) -> io::Result<Waiting> {
             found.unclear = true;
         }
     }
+    found.by_ring = found.unclear && idle;
     Ok(found)
 }
 

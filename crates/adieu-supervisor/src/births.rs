@@ -9,7 +9,7 @@ use adieu_core::signal::Signal;
 use adieu_core::switch::{self, Event, Generation};
 use adieu_core::wire;
 use adieu_linux::pidfd::Pidfd;
-use adieu_linux::seccomp::Listener;
+use adieu_linux::seccomp::{Listener, Watch};
 use adieu_linux::spawn::{Program, Report};
 use adieu_linux::wait::Change;
 use adieu_linux::{clock, fdpass, process, tty};
@@ -59,7 +59,8 @@ impl Supervisor {
         let (outputs, relays) = if request.is_some() { self.relays()? } else { Default::default() };
         let [output, error_output] = outputs;
         let (channel, reports) = if direct { (None, None) } else { fdpass::pair().map(|(a, b)| (Some(a), Some(b)))? };
-        let watch = (self.options.sockets == Sockets::Auto).then_some(!may_duplicate);
+        let watch = Watch { options: !may_duplicate, connects: self.alone_at_paths };
+        let watch = (self.options.sockets == Sockets::Auto).then_some(watch);
         let program = Program {
             path: resolved.path,
             arguments: resolved.arguments,
@@ -82,6 +83,8 @@ impl Supervisor {
         };
         let mut running = Running {
             generation,
+            request,
+            starts_again: false,
             spec,
             root: Root::Direct,
             channel,
@@ -217,7 +220,7 @@ impl Supervisor {
                 Message::Main(change) => self.main_changed(generation, change),
                 Message::Empty => {
                     self.stop_listening_to(generation);
-                    self.tell(Event::TreeGone(generation));
+                    self.tree_gone(generation);
                     return;
                 }
                 Message::Gone => {

@@ -21,6 +21,7 @@ pub(crate) const O_NONBLOCK: i32 = 0o4000;
 pub(crate) const O_CLOEXEC: i32 = 0o2_000_000;
 const IPPROTO_TCP: i32 = 6;
 const TCP_NODELAY: i32 = 1;
+const EADDRINUSE: i32 = 98;
 const AF_INET: i32 = 2;
 const AF_INET6: i32 = 10;
 
@@ -48,6 +49,7 @@ impl Supervisor {
                 self.remember_option(generation, call);
                 false
             }
+            CallKind::Connect => self.on_connect(generation, call),
             CallKind::OwnListener => {
                 self.note_once(format!(
                     "the program (pid {}) wants a seccomp listener of its own and gets EBUSY: start it with --sockets pass or off",
@@ -304,6 +306,16 @@ impl Supervisor {
             return false;
         }
         self.answer_listen(generation, call, id, backlog)
+    }
+
+    /// What waits will not be: a handler of the stop signal could not run before the call has returned.
+    pub(crate) fn refuse_waiting_listens(&mut self, generation: Generation) {
+        let waiting = self.running.get_mut(&generation).map(|running| std::mem::take(&mut running.waiting_listens));
+        for waiting in waiting.into_iter().flatten() {
+            if let Some(listener) = self.listener(generation) {
+                drop(listener.reply(waiting.call.id, Err(EADDRINUSE)));
+            }
+        }
     }
 
     fn mark_unseen(&mut self, generation: Generation) {

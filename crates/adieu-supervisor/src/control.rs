@@ -11,6 +11,7 @@ use adieu_linux::poll::Readiness;
 use adieu_linux::{clock, connections, process};
 
 use crate::launch::{Change, Spec};
+use crate::relay;
 use crate::supervisor::Supervisor;
 
 const MOST_CLIENTS: usize = 64;
@@ -287,8 +288,7 @@ impl Supervisor {
                 endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
             };
             let present = self.present(generation);
-            let mut paths = self.wanted_paths(generation);
-            paths.retain(|path| !self.paths.names(generation).contains(path));
+            let paths = self.missing_paths(generation);
             if self.options.ready == crate::options::ReadyWhen::Auto
                 && let (true, Some(path)) = (missing.is_empty(), paths.first())
             {
@@ -300,7 +300,15 @@ impl Supervisor {
                 text = format!("{text}: {}", self.unmet());
             }
         }
-        (text, running.tail.lines())
+        let lines = running.tail.lines();
+        let at_start = matches!(failure, Failure::Exited(..) | Failure::NotReady(_));
+        if at_start && self.options.overlap && lines.iter().any(|line| relay::tells_of_another(line)) {
+            text = format!(
+                "{text}; it seems to mind the one before it: give each generation a pid file or lock of its own \
+                 ($ADIEU_GENERATION), or use --overlap no"
+            );
+        }
+        (text, lines)
     }
 
     /// What a new generation runs: the command that is in force now, changed as the reload says.

@@ -43,6 +43,10 @@ impl Supervisor {
             running.outcome = Some(outcome);
             running.waiting_listens.clear();
         }
+        if self.may_start_again(generation, outcome) {
+            return;
+        }
+        self.mention_background(generation, outcome);
         let losses = self.count_losses(generation);
         self.owed_watches.retain(|watch| watch.generation != generation);
         self.tell(Event::MainExited(generation, outcome));
@@ -102,7 +106,7 @@ impl Supervisor {
         let over = running.outcome.is_some() || running.main == 0;
         let lost = || running.root == Root::Direct && running.channel.is_none() && !process_exists(running.main);
         if (over || lost()) && self.members(generation).is_empty() {
-            self.tell(Event::TreeGone(generation));
+            self.tree_gone(generation);
         }
     }
 }

@@ -3,6 +3,8 @@
 //! [`run`] does it all; [`client`] and [`connect`] reach an instance that runs.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
+mod alone;
+mod background;
 mod births;
 mod calls;
 mod carry;

@@ -191,8 +191,13 @@ impl Lot {
         }
         let process = place.process;
         let found = || waiting::waiting(process).unwrap_or_default();
-        let tid = self.waiting.entry(process).or_insert_with(found).readers.get(&place.fd);
-        tid.is_some_and(|tid| waiting::reads_from(process, *tid) == Some(place.fd))
+        let waiting = self.waiting.entry(process).or_insert_with(found);
+        match waiting.readers.get(&place.fd) {
+            Some(tid) => waiting::reads_from(process, *tid) == Some(place.fd),
+            // As it was at the last look; the thread may have gone on.
+            None if waiting.is_read_when_told(place.fd) => found().is_read_when_told(place.fd),
+            None => false,
+        }
     }
 
     /// The connections that some thread works on: they are read without O_NONBLOCK, and nobody waits for more from them.

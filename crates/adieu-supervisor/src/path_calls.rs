@@ -61,7 +61,8 @@ impl Supervisor {
             }
         }
         let bound = beside.is_some();
-        self.paths.keep(generation, own, name, beside);
+        let fleeting = self.is_own_name(generation, process, &name);
+        self.paths.keep(generation, own, name, beside, fleeting);
         bound && self.listener(generation).is_some_and(|listener| listener.reply(call.id, Ok(())).is_ok())
     }
 
@@ -88,7 +89,7 @@ impl Supervisor {
             self.note_once(format!(
                 "{name} has no file: generations share it, and the old one must finish what it accepts"
             ));
-            self.paths.keep(generation, given, name.clone(), None);
+            self.paths.keep(generation, given, name.clone(), None, false);
         }
         self.listener(generation).is_some_and(|listener| listener.reply(call.id, Ok(())).is_ok())
     }
@@ -100,6 +101,11 @@ impl Supervisor {
         }
         if self.paths.is_awaiting() {
             for generation in self.paths.look(clock::now()) {
+                if self.switch.serving() == Some(generation)
+                    && let Err(error) = self.paths.publish(generation)
+                {
+                    self.note(format!("generation {generation}: its Unix sockets cannot be put in place: {error}"));
+                }
                 self.check_ready(generation);
             }
         }

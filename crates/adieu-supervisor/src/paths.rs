@@ -7,6 +7,7 @@
 //! A socket with an abstract name has no file: generations share it.
 
 mod name;
+mod own;
 
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -35,6 +36,8 @@ pub(crate) struct PathListener {
     /// `listen` was called then, and is not seen to have succeeded.
     awaited: Option<Timestamp>,
     pub(crate) listens: bool,
+    /// No other generation binds this: the name is this one's own, or its program has renamed or removed it.
+    fleeting: bool,
     file: Option<File>,
 }
 
@@ -60,6 +63,14 @@ impl Paths {
         names
     }
 
+    /// Where the generation after this one is to listen, too.
+    pub(crate) fn lasting_names(&self, generation: Generation) -> Vec<Name> {
+        let mut names = self.names(generation);
+        let fleeting = |name: &Name| self.of(generation).any(|listener| listener.fleeting && listener.name == *name);
+        names.retain(|name| !fleeting(name));
+        names
+    }
+
     pub(crate) fn is_target(&self, listener: &PathListener) -> bool {
         self.targets.get(&listener.name) == Some(&listener.generation)
     }
@@ -82,7 +93,14 @@ impl Paths {
         self.all.iter().find(|l| l.name == *name && l.generation != generation && l.listens)
     }
 
-    pub(crate) fn keep(&mut self, generation: Generation, fd: OwnedFd, name: Name, beside: Option<PathBuf>) {
+    pub(crate) fn keep(
+        &mut self,
+        generation: Generation,
+        fd: OwnedFd,
+        name: Name,
+        beside: Option<PathBuf>,
+        fleeting: bool,
+    ) {
         let Ok((inode, _)) = adieu_linux::sockets::inode_and_owner(fd.as_fd()) else { return };
         let bound_beside = beside.is_some();
         let listens = named::is_listening(fd.as_fd());
@@ -90,7 +108,18 @@ impl Paths {
         let fd = Some(fd);
         let (awaited, known) = (None, |l: &PathListener| l.generation == generation && l.inode == inode);
         self.all.retain(|listener| !known(listener));
-        self.all.push(PathListener { fd, inode, generation, name, beside, bound_beside, awaited, listens, file });
+        self.all.push(PathListener {
+            fd,
+            inode,
+            generation,
+            name,
+            beside,
+            bound_beside,
+            awaited,
+            listens,
+            fleeting,
+            file,
+        });
     }
 
     /// Binds the socket of a program beside the name where another generation listens; the second name.
@@ -127,6 +156,8 @@ impl Paths {
                 if !std::mem::replace(&mut listener.listens, true) {
                     let own = listener.beside.clone().filter(|_| listener.bound_beside).or(listener.name.path());
                     listener.file = own.as_deref().and_then(file_at);
+                    // Renamed between `bind` and `listen`: it takes its place by itself.
+                    listener.fleeting |= own.is_some() && listener.file.is_none();
                     self.targets.entry(listener.name.clone()).or_insert(listener.generation);
                     begun.push(listener.generation);
                 }
@@ -144,10 +175,12 @@ impl Paths {
     /// Gives the sockets of `generation` second names: from now on another generation may take their paths, or unlink them.
     pub(crate) fn secure(&mut self, generation: Generation) -> Vec<io::Error> {
         let mut failed = Vec::new();
-        for listener in self.all.iter_mut().filter(|l| l.generation == generation && l.listens && l.beside.is_none()) {
+        let lasting = |l: &&mut PathListener| l.generation == generation && l.listens && !l.fleeting;
+        for listener in self.all.iter_mut().filter(lasting).filter(|l| l.beside.is_none()) {
             let (Some(path), Some(beside)) = (listener.name.path(), listener.name.beside(generation)) else { continue };
             if file_at(&path) != listener.file {
-                // Unlinked already, and bound again by somebody else: not ours any more.
+                // Unlinked or renamed, and bound again by somebody else: not ours any more.
+                listener.fleeting = true;
                 continue;
             }
             match link(&path, &beside).and_then(|()| watch(&mut self.watch, &listener.name)) {
@@ -184,7 +217,8 @@ impl Paths {
     /// Keeps the listeners of `generation` for the next one, which is given them at its `bind`.
     pub(crate) fn hold(&mut self, generation: Generation) -> Vec<io::Error> {
         let failed = self.secure(generation);
-        for listener in self.all.iter_mut().filter(|l| l.generation == generation && l.listens) {
+        let lasting = |l: &&mut PathListener| l.generation == generation && l.listens && !l.fleeting;
+        for listener in self.all.iter_mut().filter(lasting) {
             listener.generation = HELD;
             if self.targets.get(&listener.name) == Some(&generation) {
                 self.targets.insert(listener.name.clone(), HELD);

@@ -52,8 +52,7 @@ impl Supervisor {
         let present = self.present(generation);
         let paths = self.wanted_paths(generation);
         if !wanted.is_empty() || !paths.is_empty() || self.switch.serving() != Some(generation) {
-            let there = self.paths.names(generation);
-            return missing(&wanted, &present).is_empty() && paths.iter().all(|path| there.contains(path));
+            return missing(&wanted, &present).is_empty() && self.missing_paths(generation).is_empty();
         }
         let unknown = || running.unseen && self.unseen_listeners(generation).is_none();
         running.said_ready || !present.is_empty() || !self.paths.names(generation).is_empty() || unknown()
@@ -73,9 +72,21 @@ impl Supervisor {
     /// As [`Self::wanted`], of Unix sockets.
     pub(crate) fn wanted_paths(&self, generation: Generation) -> Vec<Name> {
         let serving = self.switch.serving().filter(|serving| *serving != generation);
-        let mut wanted = serving.map(|old| self.paths.names(old)).unwrap_or_default();
-        wanted.extend(self.paths.names(HELD));
+        let mut wanted = serving.map(|old| self.paths.lasting_names(old)).unwrap_or_default();
+        wanted.extend(self.paths.lasting_names(HELD));
         wanted
+    }
+
+    /// Where the generation before listens, and this one not yet. Names of its own are only counted, and only where there is
+    /// nothing else to go by.
+    pub(crate) fn missing_paths(&self, generation: Generation) -> Vec<Name> {
+        let (there, mut missing) = (self.paths.names(generation), self.wanted_paths(generation));
+        let nothing_else = missing.is_empty() && self.wanted(generation).is_empty();
+        missing.retain(|path| !there.contains(path));
+        let serving = self.switch.serving().filter(|serving| *serving != generation && nothing_else);
+        let own = serving.map(|old| self.paths.names(old)).unwrap_or_default();
+        missing.extend(own.into_iter().skip(there.len()));
+        missing
     }
 
     /// Where it listens, or wants to and is held.

@@ -43,6 +43,23 @@ impl Tail {
     }
 }
 
+/// Whether a line of a program's output says that it has found another one of its kind: a pid file, a lock, a directory in use.
+pub(crate) fn tells_of_another(line: &str) -> bool {
+    let line = line.to_lowercase();
+    let words = [
+        "already running",
+        "already in use",
+        "already locked",
+        "another instance",
+        "another process",
+        "another program",
+        "lock file",
+    ];
+    let refused = ["can't", "cannot", "could not", "unable", "failed"];
+    let locked = line.contains("lock ") && refused.iter().any(|word| line.contains(word));
+    locked || words.iter().any(|word| line.contains(word))
+}
+
 /// One pipe from a generation to one of our outputs.
 #[derive(Debug)]
 pub(crate) struct Relay {
@@ -149,5 +166,22 @@ mod tests {
         assert_eq!(tail.lines().last().map(String::as_str), Some("29"));
         tail.push(&[b'x'; 5000]);
         assert_eq!(tail.lines().last().map(String::len), Some(LONGEST_LINE));
+    }
+
+    #[test]
+    fn programs_that_mind_another_one_are_understood() {
+        for line in [
+            "httpd (pid 2032) already running",
+            "Error: Varnishd is already running (pid=27708) (pidfile=/run/v/_.pid)",
+            "[ERROR] mariadbd: Can't lock aria control file '/data/aria_log_control' for exclusive use, error: 11.",
+            "FATAL:  lock file \"postmaster.pid\" already exists",
+            "A server is already running (pid: 4711, file: tmp/pids/server.pid).",
+        ] {
+            assert!(tells_of_another(line), "{line}");
+        }
+        for line in ["syntax error near line 7", "cannot connect to the database", "Address already taken", "unlocked"]
+        {
+            assert!(!tells_of_another(line), "{line}");
+        }
     }
 }

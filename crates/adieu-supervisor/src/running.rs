@@ -9,7 +9,7 @@ use adieu_core::Timestamp;
 use adieu_core::group::SocketId;
 use adieu_core::outcome::Outcome;
 use adieu_core::signal::Signal;
-use adieu_core::switch::Generation;
+use adieu_core::switch::{Generation, Request};
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::seccomp::{Call, Listener};
 use adieu_linux::{process, signals, tty, wait};
@@ -62,6 +62,10 @@ pub(crate) struct WaitingListen {
 #[derive(Debug)]
 pub(crate) struct Running {
     pub(crate) generation: Generation,
+    /// The reload that asked for it.
+    pub(crate) request: Option<Request>,
+    /// It has ended before it was ready, and is started once more when all of it is gone.
+    pub(crate) starts_again: bool,
     pub(crate) spec: Spec,
     pub(crate) root: Root,
     pub(crate) channel: Option<OwnedFd>,

@@ -76,6 +76,8 @@ pub(crate) struct Supervisor {
     pub(crate) stop_signal: Signal,
     /// A generation has sent READY=1: those after it will be waited for to do so too.
     pub(crate) must_say_ready: bool,
+    /// Programs are told that nobody listens on the Unix sockets of the generation before: see [`crate::alone`].
+    pub(crate) alone_at_paths: bool,
     /// Whether `pidfd_getfd` works here; decided before the first keeper.
     pub(crate) may_duplicate: Option<bool>,
     pub(crate) launch_failure: Option<String>,
@@ -149,6 +151,7 @@ impl Supervisor {
             noted: HashSet::new(),
             stop_signal: options.stop_signal.unwrap_or(Signal::TERM),
             must_say_ready: false,
+            alone_at_paths: false,
             may_duplicate: None,
             launch_failure: None,
             launch_code: None,
@@ -262,6 +265,7 @@ impl Supervisor {
 
     fn ask_main(&mut self, generation: Generation) {
         self.end_owed_watch(generation);
+        self.refuse_waiting_listens(generation);
         let signal = self.stop_signal;
         if self.switch.is_stopping() {
             // Nothing will be switched any more: what the program closes shall be closed.

@@ -95,6 +95,12 @@ pub(crate) const NGINX: Server = Server {
 };
 pub(crate) const NGINX_REUSEPORT: Server =
     Server { words: |port, directory| nginx(directory, &format!("127.0.0.1:{port} reuseport")), ..NGINX };
+/// It binds its admin socket under a name with its pid in it, and renames it.
+pub(crate) const HAPROXY: Server = Server {
+    name: "haproxy",
+    words: |_, _| words(&["/usr/sbin/haproxy", "-W", "-q", "-f", &source("haproxy/haproxy.cfg")]),
+    ..NODE
+};
 pub(crate) const PUMA: Server = Server {
     name: "puma",
     words: |_, _| words(&["/usr/bin/puma", "--config", &source("ruby/puma.rb"), &source("ruby/config.ru")]),
@@ -109,7 +115,7 @@ macro_rules! for_each_server {
         $crate::harness::for_each_server! {
             $check; node: NODE, node_plain: NODE_PLAIN, java: JAVA, tomcat: TOMCAT, gunicorn: GUNICORN,
             uvicorn: UVICORN, python_plain: PYTHON_PLAIN, go_debian: GO_DEBIAN, go_today: GO_TODAY, nginx: NGINX,
-            nginx_reuseport: NGINX_REUSEPORT, puma: PUMA, axum: AXUM
+            nginx_reuseport: NGINX_REUSEPORT, haproxy: HAPROXY, puma: PUMA, axum: AXUM
         }
     };
     ($check:path; $($test:ident: $server:ident),*) => {$(

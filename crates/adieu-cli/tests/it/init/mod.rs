@@ -1,5 +1,6 @@
 //! `adieu run` as an init: processes, signals, terminals, hooks, containers. Each promise beside what happens without it.
 
+mod background;
 mod containers;
 mod control;
 mod engine;

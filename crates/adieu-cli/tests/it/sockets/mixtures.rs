@@ -136,8 +136,11 @@ fn one_that_listens_on_less_is_not_ready_by_itself() {
         let adieu = start(&[], &[SHORT, &["--ready-timeout", "1s"]].concat(), &[old]);
         let port = adieu.port().number();
         let narrower = program(&[new]);
-        let reload = adieu.client(&[&["reload", "it", "--"][..], &words(&narrower)].concat());
+        let reload = adieu.client(&[&["reload", "it", "--env", "HANDLES=1", "--"][..], &words(&narrower)].concat());
         assert_eq!(reload.status.code(), Some(7), "{}", said(&reload));
+        // Its `listen` returns when it is to end: or its handler would never run.
+        until("it is gone", || adieu.status().generations.len() == 1);
+        assert!(!adieu.output().contains("killing"), "{}", adieu.output());
         let old = if old == "::" { format!("[::]:{port}") } else { format!("{old}:{port}") };
         let why = format!("it listens on {new}:{port}, the one before it on {old}");
         assert!(said(&reload).contains(&why), "{}", said(&reload));

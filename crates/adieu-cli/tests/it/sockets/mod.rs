@@ -1,10 +1,12 @@
 //! What programs do with their sockets, and what the first design broke on.
 
+mod alone;
 mod bypassed;
 mod dying;
 mod handshakes;
 mod interrupted;
 mod mixtures;
+mod names;
 mod nested;
 pub(crate) mod network;
 mod passed;
@@ -16,6 +18,7 @@ mod replaced;
 mod several;
 mod sharing;
 mod users;
+mod waits;
 
 use std::path::{Path, PathBuf};
 use std::process::Output;

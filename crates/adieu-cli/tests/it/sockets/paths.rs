@@ -14,10 +14,10 @@ use super::{SHORT, c, python, said, serving_generation, words};
 use crate::harness::{Adieu, PATIENCE, Place, Process, Setup, the_machine};
 use crate::init::until;
 
-fn ask(path: &Path, what: &str) -> io::Result<String> {
+pub(super) fn ask(path: &Path, what: &str) -> io::Result<String> {
     let mut connection = UnixStream::connect(path)?;
     connection.set_read_timeout(Some(Duration::from_secs(20)))?;
-    write!(connection, "GET {what} HTTP/1.1\r\n\r\n")?;
+    write!(connection, "GET {what} HTTP/1.1\r\nHost: it\r\nConnection: close\r\n\r\n")?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
     answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).ok_or_else(|| io::Error::other("cut off"))
@@ -36,7 +36,7 @@ fn insist(path: &Path) -> (io::Result<String>, Duration) {
 
 /// How the requests of several clients ended, while something was done; those that found nothing at the path are there as
 /// well, and the longest time in which one did not.
-fn under_load(path: &Path, act: impl FnOnce(&dyn Fn())) -> (BTreeMap<String, usize>, Duration) {
+pub(super) fn under_load(path: &Path, act: impl FnOnce(&dyn Fn())) -> (BTreeMap<String, usize>, Duration) {
     let (ends, over) = (Mutex::new(BTreeMap::<String, usize>::new()), AtomicBool::new(false));
     let longest = Mutex::new(Duration::ZERO);
     thread::scope(|scope| {
@@ -68,7 +68,7 @@ fn under_load(path: &Path, act: impl FnOnce(&dyn Fn())) -> (BTreeMap<String, usi
     (ends.into_inner().expect("no client panicked"), longest.into_inner().expect("no client panicked"))
 }
 
-fn start(front: &[&str], options: &[&str], arguments: &[&str]) -> Adieu {
+pub(super) fn start(front: &[&str], options: &[&str], arguments: &[&str]) -> Adieu {
     let program = python("paths.py");
     let program = [&words(&program)[..], arguments].concat();
     let options = [SHORT, options].concat();

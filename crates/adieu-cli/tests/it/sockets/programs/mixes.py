@@ -1,10 +1,11 @@
 """Listens on PORT at each address of the command line, and answers on each. What it is asked goes to `seen-GENERATION`.
-Asked for /ready it says 503 until there is a file `ready-GENERATION`.
+Asked for /ready it says 503 until there is a file `ready-GENERATION`. With HANDLES in its environment it handles SIGTERM.
 
 usage: mixes.py ADDRESS...     (::! is IPv6 only; 0.0.0.0%lo is on that interface only; if there are several for one
 family, they are shared)
 """
 import os
+import signal
 import socket
 import sys
 
@@ -30,5 +31,7 @@ def heard(path):
         return "503 Not Yet"
 
 
+if "HANDLES" in os.environ:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 families = [":" in address for address in sys.argv[1:]]
 answers.serve(*[listening(address, len(set(families)) < len(families)) for address in sys.argv[1:]], heard=heard)

@@ -1,9 +1,10 @@
 """Answers on a Unix socket, and does with its path what one or another server does.
 
-usage: paths.py WAY STOP [mode=OCTAL] [@]
-       WAY: binds - it only binds; unlinks - it unlinks the path before; moves - it binds another name and renames it
+usage: paths.py WAY STOP [mode=OCTAL] [@] [late]
+       WAY: binds - it only binds; unlinks - it unlinks the path before; moves - it binds a name with its pid and renames it;
+            private - the path is in a directory that it has made for itself
        STOP: leaves - it leaves the path there; unlinks - it unlinks it by its path; own - by what getsockname says
-       @: the socket has an abstract name
+       @: the socket has an abstract name; late: it listens on PORT first, and on its path when somebody has connected there
 Asked to stop, it takes nothing new and finishes what it has.
 """
 import os
@@ -11,16 +12,25 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import threading
 
 import answers
 
 way, stop, *rest = sys.argv[1:]
 path = "\0adieu-test-" + str(answers.PORT) if "@" in rest else os.path.abspath("socket")
+if way == "private":
+    path = os.path.join(tempfile.mkdtemp(dir="."), "socket")
+if "late" in rest:
+    early = socket.create_server(("127.0.0.1", answers.PORT))
+    early.accept()[0].close()
 listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
 if way == "unlinks" and os.path.exists(path):
     os.unlink(path)
-listener.bind(path)
+bound = path + "." + str(os.getpid()) if way == "moves" else path
+listener.bind(bound)
+if way == "moves":
+    os.rename(bound, path)
 for word in rest:
     if word.startswith("mode="):
         os.chmod(path, int(word[5:], 8))
