@@ -283,22 +283,7 @@ impl Supervisor {
             text = format!("{text}: {why}");
         }
         if let Failure::NotReady(_) = failure {
-            let missing = adieu_core::address::missing(&self.wanted(generation), &self.present(generation));
-            let list = |endpoints: &[adieu_core::address::Endpoint]| {
-                endpoints.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-            };
-            let present = self.present(generation);
-            let paths = self.missing_paths(generation);
-            if self.options.ready == crate::options::ReadyWhen::Auto
-                && let (true, Some(path)) = (missing.is_empty(), paths.first())
-            {
-                text = format!("{text}: it does not listen on {path}, as the one before it does");
-            } else if self.options.ready == crate::options::ReadyWhen::Auto && !missing.is_empty() {
-                let there = if present.is_empty() { "nowhere".to_owned() } else { format!("on {}", list(&present)) };
-                text = format!("{text}: it listens {there}, the one before it on {}", list(&missing));
-            } else {
-                text = format!("{text}: {}", self.unmet());
-            }
+            text = format!("{text}: {}", self.why_unready(generation));
         }
         let lines = running.tail.lines();
         let at_start = matches!(failure, Failure::Exited(..) | Failure::NotReady(_));

@@ -286,6 +286,7 @@ impl Supervisor {
             if let Some(running) = self.running.get_mut(&generation) {
                 running.said_ready = true;
                 running.drains_itself = message.drains_itself();
+                self.says_ready = Some(running.spec.command.clone());
             }
             self.check_ready(generation);
         }

@@ -22,6 +22,7 @@ mod keeper;
 mod launch;
 mod log;
 mod losses;
+mod members;
 pub mod options;
 mod park;
 mod passed;

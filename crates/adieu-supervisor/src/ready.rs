@@ -32,7 +32,7 @@ impl Supervisor {
 
     fn is_ready_by_itself(&self, generation: Generation) -> bool {
         let Some(running) = self.running.get(&generation).filter(|running| running.is_alive()) else { return false };
-        if self.must_say_ready && !running.said_ready {
+        if self.owes_ready(running) {
             return false;
         }
         match self.options.sockets {
@@ -43,6 +43,13 @@ impl Supervisor {
             Sockets::Auto if running.listener.is_none() && !running.unseen => false,
             Sockets::Auto => self.listens(generation, running),
         }
+    }
+
+    /// Whether READY=1 is still to come: this very command has sent it before. Another command may be of those that never do;
+    /// and one that is held at its `listen` cannot.
+    fn owes_ready(&self, running: &Running) -> bool {
+        let sends_it = self.says_ready.as_ref() == Some(&running.spec.command);
+        sends_it && !running.said_ready && running.waiting_listens.is_empty()
     }
 
     /// Where the one before listens; the first one of all, somewhere. READY=1 does not stand for that: it may come from a
@@ -114,7 +121,22 @@ impl Supervisor {
     }
 
     /// What a generation that is not ready has failed to do, with what the last probe came to.
-    pub(crate) fn unmet(&self) -> String {
+    pub(crate) fn why_unready(&self, generation: Generation) -> String {
+        if self.options.ready == ReadyWhen::Auto {
+            let (present, missing) =
+                (self.present(generation), missing(&self.wanted(generation), &self.present(generation)));
+            let list = |of: &[Endpoint]| of.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            if !missing.is_empty() {
+                let there = if present.is_empty() { "nowhere".to_owned() } else { format!("on {}", list(&present)) };
+                return format!("it listens {there}, the one before it on {}", list(&missing));
+            }
+            if let Some(path) = self.missing_paths(generation).first() {
+                return format!("it does not listen on {path}, as the one before it does");
+            }
+            if self.running.get(&generation).is_some_and(|running| self.owes_ready(running)) {
+                return "it did not send READY=1, as the same command did before".to_owned();
+            }
+        }
         let unmet = self.options.ready.unmet();
         let why = self.probe.as_ref().and_then(|probe| probe.failure.as_ref());
         why.map_or(unmet.clone(), |why| format!("{unmet} ({why})"))
@@ -142,6 +164,9 @@ impl Supervisor {
             running.said_unready = true;
         }
         let after = duration::format(self.options.ready_timeout);
-        self.note(format!("generation {generation} is not ready after {after}, and goes on: {}", self.unmet()));
+        self.note(format!(
+            "generation {generation} is not ready after {after}, and goes on: {}",
+            self.why_unready(generation)
+        ));
     }
 }

@@ -1,6 +1,7 @@
 //! The supervisor: one thread, one poll loop. Collect what happened, tell the machine, do what it says.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use adieu_core::Timestamp;
@@ -74,8 +75,8 @@ pub(crate) struct Supervisor {
     pub(crate) notes: Vec<String>,
     noted: HashSet<String>,
     pub(crate) stop_signal: Signal,
-    /// A generation has sent READY=1: those after it will be waited for to do so too.
-    pub(crate) must_say_ready: bool,
+    /// The command whose generation has sent READY=1 last: others with the same are waited for to do so too.
+    pub(crate) says_ready: Option<Vec<OsString>>,
     /// Programs are told that nobody listens on the Unix sockets of the generation before: see [`crate::alone`].
     pub(crate) alone_at_paths: bool,
     /// Whether `pidfd_getfd` works here; decided before the first keeper.
@@ -150,7 +151,7 @@ impl Supervisor {
             notes: Vec::new(),
             noted: HashSet::new(),
             stop_signal: options.stop_signal.unwrap_or(Signal::TERM),
-            must_say_ready: false,
+            says_ready: None,
             alone_at_paths: false,
             may_duplicate: None,
             launch_failure: None,
@@ -247,11 +248,8 @@ impl Supervisor {
         {
             terminal.give_to(running.main);
         }
-        if let Some(running) = self.running.get_mut(&generation) {
-            self.must_say_ready |= running.said_ready;
-            if running.root != Root::Direct {
-                running.look_at_memory();
-            }
+        if let Some(running) = self.running.get_mut(&generation).filter(|running| running.root != Root::Direct) {
+            running.look_at_memory();
         }
         // Until a generation serves, the command of the one before it is the one in force.
         if let Some(running) = self.running.get(&generation) {
@@ -342,40 +340,6 @@ impl Supervisor {
             self.upstream.stopping();
         }
         self.tell(Event::Stop);
-    }
-
-    /// All processes of a generation, main process included, as far as they can be seen.
-    pub(crate) fn members(&self, generation: Generation) -> Vec<i32> {
-        let Some(running) = self.running.get(&generation) else { return Vec::new() };
-        match running.root {
-            Root::Keeper(keeper) => process::descendants(keeper),
-            Root::Direct if self.childless => Vec::new(),
-            Root::Direct => {
-                let others: HashSet<i32> = self
-                    .foreign_roots(generation)
-                    .into_iter()
-                    .flat_map(|root| {
-                        let mut all = process::descendants(root);
-                        all.push(root);
-                        all
-                    })
-                    .collect();
-                process::descendants(process::own_pid()).into_iter().filter(|pid| !others.contains(pid)).collect()
-            }
-        }
-    }
-
-    /// Children of ours that are not of this generation: keepers and hooks.
-    fn foreign_roots(&self, generation: Generation) -> Vec<i32> {
-        let keepers = self.running.values().filter(|r| r.generation != generation).map(|r| match r.root {
-            Root::Keeper(pid) => pid,
-            Root::Direct => r.main,
-        });
-        let hooks = self.hooks.iter().filter_map(|hook| match hook.kind {
-            crate::hooks::HookKind::Process(pid) => Some(pid),
-            crate::hooks::HookKind::Http(_) => None,
-        });
-        keepers.chain(hooks).chain(self.probe.as_ref().and_then(Probe::command)).filter(|pid| *pid != 0).collect()
     }
 
     /// Whether it drains, or is about to be asked to stop.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 
 use super::crowd::Crowd;
-use super::{Service, Told};
+use super::{PYTHON, Service, Told, server};
 use crate::harness::Port;
 
 /// Reloads under a light load in a way that must fail; nobody may notice.
@@ -97,6 +97,18 @@ fn one_that_does_not_say_that_it_is_ready_or_does_not_answer() {
         assert!(told.error.contains(&format!("was not ready in time: {why}")), "{told:?}");
         service.end();
     }
+}
+
+/// What a command has said once it says again; another command may be of those that never do.
+#[test]
+fn one_that_does_not_say_what_the_same_command_said_before() {
+    let service = Service::start_in(&["TELLS=1"], &["--ready-timeout", "2s"]);
+    service.must_reload(&["--wait", "drained"]);
+    let told = fails(&service, &["--unset", "TELLS"]);
+    let why = "was not ready in time: it did not send READY=1, as the same command did before";
+    assert!(told.error.contains(why), "{told:?}");
+    service.must_reload(&["--wait", "drained", "--unset", "TELLS", "--", PYTHON, "-u", &server()]);
+    works_again(service);
 }
 
 #[test]

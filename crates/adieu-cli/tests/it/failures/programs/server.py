@@ -7,7 +7,7 @@ GET /bytes/COUNT/RATE    COUNT bytes, RATE of them a second
 POST /                   the number of bytes in the body
 
 Variables: PORT; BEFORE, seconds that it takes before it listens; LOCK, a file that only one process may have; SAY, words
-for standard output and error; FAULT, one of
+for standard output and error; TELLS, 1 if it sends READY=1 (sd_notify) when it listens; FAULT, one of
     exit:CODE, kill:SIGNAL   it ends before it listens
     never                    it does not listen at all
     elsewhere:PORT           it listens there instead
@@ -17,6 +17,7 @@ for standard output and error; FAULT, one of
 import fcntl
 import os
 import signal
+import socket
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -91,6 +92,9 @@ if FAULT == "kill":
 if FAULT == "never":
     signal.pause()
 server = Server(("127.0.0.1", int(HOW if FAULT == "elsewhere" else os.environ["PORT"])), Handler)
+if "TELLS" in os.environ:
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"].replace("@", "\0", 1))
 if FAULT == "deaf":
     signal.pause()
 server.serve_forever(poll_interval=60)
