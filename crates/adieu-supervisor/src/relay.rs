@@ -45,7 +45,8 @@ impl Tail {
 
 /// Whether a line of a program's output says that it has found another one of its kind: a pid file, a lock, a directory in use.
 pub(crate) fn tells_of_another(line: &str) -> bool {
-    let line = line.to_lowercase();
+    // An address is taken by whoever it may be, and no pid file changes that.
+    let line = line.to_lowercase().replace("address already in use", "");
     let words = [
         "already running",
         "already in use",
@@ -179,7 +180,8 @@ mod tests {
         ] {
             assert!(tells_of_another(line), "{line}");
         }
-        for line in ["syntax error near line 7", "cannot connect to the database", "Address already taken", "unlocked"]
+        for line in
+            ["syntax error near line 7", "cannot connect to the database", "bind: Address already in use", "unlocked"]
         {
             assert!(!tells_of_another(line), "{line}");
         }
