@@ -50,6 +50,17 @@ fn one_that_ends_before_it_is_ready() {
 }
 
 #[test]
+fn one_that_minds_the_one_before_it_is_told_what_helps() {
+    let service = Service::start(&[]);
+    let advice = "a pid file or lock of its own ($ADIEU_GENERATION), or use --overlap no";
+    for (says, minds) in [("SAY=server (pid 4711) already running", true), ("SAY=Address already in use", false)] {
+        let told = fails(&service, &["--env", "FAULT=exit:1", "--env", says]);
+        assert_eq!(told.error.contains(advice), minds, "{says}: {told:?}");
+    }
+    works_again(service);
+}
+
+#[test]
 fn only_the_last_lines_of_much_output_are_shown() {
     let service = Service::start(&[]);
     let told = fails(&service, &["--", "/bin/sh", "-c", "seq 1 30000; exec >&-; echo the end >&2; exit 1"]);
