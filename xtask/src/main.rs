@@ -20,7 +20,7 @@ usage: cargo xtask <chore>
   test           everything a commit must pass: formatting, lints, tests, documentation, licences.
                  Installs what is missing with apt-get when run as root, otherwise says what to install
   prove          the same tests with many more reloads, seeds and rounds (minutes to hours)
-  golden record DIR             notes what every supervisor of the tests does, twice
+  golden record DIR             adds two runs of what every supervisor of the tests does
   golden compare BEFORE AFTER   says where two such recordings differ
   bench [NAME]   compares with the peers and rewrites the tables in docs/benchmarks.md (names: inits, doctor, guards, switching, reloads)
   static         builds the `adieu` binary without any shared library and checks that it has none

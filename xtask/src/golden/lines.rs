@@ -54,9 +54,16 @@ impl Form {
 /// In which form `before` agrees with itself, and how `after` differs from it in that form. One run of `after` that does not
 /// is enough: what happens by chance in one of two is no change of the program.
 pub(super) fn differs(before: &[Lines], after: &[Lines]) -> (Form, Option<String>) {
-    if let Some(found) = Form::strictest(&[Form::Exact, Form::Collapsed], before, after) {
-        return found;
-    }
+    let Some((form, difference)) = Form::strictest(&[Form::Exact, Form::Collapsed], before, after) else {
+        return differ_apart(before, after);
+    };
+    // More likely chance than what differs in this way, too.
+    let is_order = || differ_apart(before, after).1.is_none();
+    let told = difference.map(|text| if is_order() { text + "  (the same, each subject apart)\n" } else { text });
+    (form, told)
+}
+
+fn differ_apart(before: &[Lines], after: &[Lines]) -> (Form, Option<String>) {
     let (before, after): (Vec<_>, Vec<_>) = (before.iter().map(split).collect(), after.iter().map(split).collect());
     let subjects: BTreeSet<&String> = before.iter().chain(&after).flat_map(BTreeMap::keys).collect();
     let (mut weakest, mut found) = (Form::Apart, String::new());
@@ -270,7 +277,11 @@ mod tests {
     fn a_recording_is_held_to_what_it_agrees_with_itself_in() {
         let (a, b, c) = (lines("x y z"), lines("x y y z"), lines("z y x"));
         let told = |text: &str| Some(text.to_owned());
-        assert_eq!(differs(&[a.clone(), a.clone()], &[b.clone(), c.clone()]), (Form::Exact, told("  + y\n")));
+        assert_eq!(
+            differs(&[a.clone(), a.clone()], &[b.clone(), c.clone()]),
+            (Form::Exact, told("  + y\n  (the same, each subject apart)\n"))
+        );
+        assert_eq!(differs(&[a.clone(), a.clone()], &[lines("x y v")]), (Form::Exact, told("  - z\n  + v\n")));
         assert_eq!(differs(&[a.clone(), a.clone()], &[b.clone(), a.clone()]), (Form::Exact, None));
         assert_eq!(differs(&[a.clone(), b.clone()], std::slice::from_ref(&b)), (Form::Collapsed, None));
         assert_eq!(differs(&[a.clone(), c.clone()], &[b]), (Form::Apart, None));
