@@ -5,6 +5,7 @@
 
 mod bench;
 mod command;
+mod golden;
 mod needs;
 mod pypi;
 mod statically;
@@ -19,6 +20,8 @@ usage: cargo xtask <chore>
   test           everything a commit must pass: formatting, lints, tests, documentation, licences.
                  Installs what is missing with apt-get when run as root, otherwise says what to install
   prove          the same tests with many more reloads, seeds and rounds (minutes to hours)
+  golden record DIR             adds two runs of what every supervisor of the tests does
+  golden compare BEFORE AFTER   says where two such recordings differ
   bench [NAME]   compares with the peers and rewrites the tables in docs/benchmarks.md (names: inits, doctor, guards, switching, reloads)
   static         builds the `adieu` binary without any shared library and checks that it has none
   tools          only installs what the tests need
@@ -30,6 +33,8 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["test"] => test::test(),
         ["prove"] => test::prove(),
+        ["golden", "record", directory] => golden::record(directory),
+        ["golden", "compare", before, after] => golden::compare(before, after),
         ["bench", names @ ..] => bench::bench(names),
         ["static"] => statically::build().map(drop),
         ["tools"] => test::tools(),

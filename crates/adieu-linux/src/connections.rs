@@ -16,7 +16,8 @@ use crate::sockets::{option, set_option, set_raw};
 /// ENOTCONN.
 pub fn shut_down_writing(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes integers.
-    cvt(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) })?;
+    let ended = cvt(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_WR) });
+    traced!(ended, "shut down writing {}", crate::trace::At(socket))?;
     Ok(())
 }
 
@@ -27,7 +28,8 @@ pub fn shut_down_writing(socket: BorrowedFd<'_>) -> io::Result<()> {
 pub fn linger_off(socket: BorrowedFd<'_>) -> io::Result<()> {
     let off = libc::linger { l_onoff: 0, l_linger: 0 };
     // SAFETY: struct linger is what this option takes.
-    unsafe { set_raw(socket, libc::SOL_SOCKET, libc::SO_LINGER, &off) }
+    let set = unsafe { set_raw(socket, libc::SOL_SOCKET, libc::SO_LINGER, &off) };
+    traced!(set, "linger off {}", crate::trace::At(socket))
 }
 
 /// How many bytes must wait before a reader is woken (SO_RCVLOWAT); setting it back to 1 wakes it if anything waits.
@@ -81,7 +83,8 @@ pub fn send_now(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 pub fn connect(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<bool> {
     let (storage, length) = raw_address(address);
     // SAFETY: `storage` holds an address of `length` bytes.
-    match cvt(unsafe { libc::connect(socket.as_raw_fd(), (&raw const storage).cast(), length) }) {
+    let connected = cvt(unsafe { libc::connect(socket.as_raw_fd(), (&raw const storage).cast(), length) });
+    match traced!(connected, "connect to {}", crate::trace::To(address)) {
         Ok(_) => Ok(true),
         Err(error) if error.raw_os_error() == Some(libc::EINPROGRESS) => Ok(false),
         Err(error) => Err(error),

@@ -3,6 +3,16 @@
 //! Each module wraps one kernel facility and says which manual page it follows. Functions return [`std::io::Error`] with
 //! the kernel's own errno; the callers know what it means for them.
 
+/// Adds a call, told by what comes after it, to the [trace](crate::trace) of a process that has one; the call's result.
+macro_rules! traced {
+    ($result:expr, $($call:tt)+) => {{
+        let result = $result;
+        #[cfg(feature = "trace")]
+        $crate::trace::note(&result, format_args!($($call)+));
+        result
+    }};
+}
+
 pub mod barrier;
 pub mod clock;
 pub mod connections;
@@ -24,6 +34,8 @@ pub mod signals;
 pub mod sockaddr;
 pub mod sockets;
 pub mod spawn;
+#[cfg(feature = "trace")]
+pub mod trace;
 pub mod tty;
 pub mod wait;
 pub mod waiting;

@@ -1,10 +1,12 @@
 //! Unix sockets with a name in the file system, or an abstract one (`unix(7)`), and watching directories (`inotify(7)`).
 
 use std::ffi::{CString, OsStr, OsString};
+use std::fs;
 use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use crate::poll::{Readiness, poll};
@@ -49,8 +51,52 @@ pub fn bind(socket: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     }
     let length = (size_of::<libc::sa_family_t>() + bytes.len() + 1) as libc::socklen_t;
     // SAFETY: `address` is readable for `length` bytes.
-    cvt(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) })?;
+    let bound = cvt(unsafe { libc::bind(socket.as_raw_fd(), (&raw const address).cast(), length) });
+    traced!(bound, "bind to {}", crate::trace::Base(path))?;
     Ok(())
+}
+
+/// Gives the socket at `path` another name.
+///
+/// # Errors
+/// As `link(2)` says.
+pub fn link(path: &Path, name: &Path) -> io::Result<()> {
+    let linked = fs::hard_link(path, name);
+    traced!(linked, "link {} to {}", crate::trace::Base(name), crate::trace::Base(path))
+}
+
+/// Takes a name away.
+///
+/// # Errors
+/// As `unlink(2)` says.
+pub fn unlink(name: &Path) -> io::Result<()> {
+    traced!(fs::remove_file(name), "unlink {}", crate::trace::Base(name))
+}
+
+/// Puts the socket at `from` in the place of whatever is at `to`.
+///
+/// # Errors
+/// As `rename(2)` says.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    traced!(fs::rename(from, to), "rename {} to {}", crate::trace::Base(from), crate::trace::Base(to))
+}
+
+/// Sets who may connect to the socket at `path`, as `chmod(2)` does.
+///
+/// # Errors
+/// As that says.
+pub fn set_mode(path: &Path, mode: u32) -> io::Result<()> {
+    let set = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+    traced!(set, "set mode {mode:o} of {}", crate::trace::Base(path))
+}
+
+/// Gives the socket at `path`, and not what a link there leads to, to this user and group.
+///
+/// # Errors
+/// As `lchown(2)` says.
+pub fn give_to(path: &Path, user: u32, group: u32) -> io::Result<()> {
+    let given = std::os::unix::fs::lchown(path, Some(user), Some(group));
+    traced!(given, "give {} to {user}:{group}", crate::trace::Base(path))
 }
 
 /// Whether it listens.

@@ -31,8 +31,10 @@ impl Pidfd {
     /// ESRCH when the process has ended and was reaped; EPERM without the right.
     pub fn send(&self, signal: Signal) -> io::Result<()> {
         let none = std::ptr::null::<libc::siginfo_t>();
+        let send = libc::SYS_pidfd_send_signal;
         // SAFETY: a null siginfo is allowed and means "as kill(2) would".
-        cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.0.as_raw_fd(), signal.number(), none, 0) })?;
+        let sent = cvt_long(unsafe { libc::syscall(send, self.0.as_raw_fd(), signal.number(), none, 0) });
+        traced!(sent, "send {signal}")?;
         Ok(())
     }
 

@@ -140,7 +140,7 @@ pub fn own_pid() -> i32 {
 /// EPERM when it has become another user's.
 pub fn signal_child(pid: i32, signal: Signal) -> io::Result<()> {
     // SAFETY: takes integers only.
-    cvt(unsafe { libc::kill(pid, signal.number()) })?;
+    traced!(cvt(unsafe { libc::kill(pid, signal.number()) }), "send {signal} to a child")?;
     Ok(())
 }
 

@@ -14,9 +14,10 @@ fn compile(program: &[Instruction]) -> Vec<libc::sock_filter> {
 pub(crate) fn attach(socket: BorrowedFd<'_>, option: i32, program: &[Instruction]) -> io::Result<()> {
     let mut code = compile(program);
     let length = u16::try_from(code.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-    let program = libc::sock_fprog { len: length, filter: code.as_mut_ptr() };
+    let filter = libc::sock_fprog { len: length, filter: code.as_mut_ptr() };
     // SAFETY: sock_fprog is what this option takes, and `code` outlives the call, in which the kernel copies it.
-    unsafe { set_raw(socket, libc::SOL_SOCKET, option, &program) }
+    let attached = unsafe { set_raw(socket, libc::SOL_SOCKET, option, &filter) };
+    traced!(attached, "attach {option} {}:{}", crate::trace::At(socket), crate::trace::Bpf(program))
 }
 
 /// Makes `program` decide which socket of the group of `socket` gets a new connection; replaces the one before atomically.

@@ -205,6 +205,7 @@ impl Listener {
             libc::SYS_connect => CallKind::Connect,
             _ => CallKind::OwnListener,
         };
+        traced!(io::Result::Ok(()), "the program calls {kind:?}")?;
         Ok(Some(Call { id: notice.id, tid: notice.pid as i32, kind, args: notice.data.args }))
     }
 
@@ -235,7 +236,8 @@ impl Listener {
     fn answer(&self, id: u64, val: i64, error: i32, flags: u32) -> io::Result<()> {
         let answer = libc::seccomp_notif_resp { id, val, error, flags };
         // SAFETY: `answer` lives for the call and has the size that the request number states.
-        cvt(unsafe { libc::ioctl(self.0.as_raw_fd(), NOTIF_SEND as _, &raw const answer) })?;
+        let sent = cvt(unsafe { libc::ioctl(self.0.as_raw_fd(), NOTIF_SEND as _, &raw const answer) });
+        traced!(sent, "answer {error}, flags {flags}")?;
         Ok(())
     }
 
@@ -252,7 +254,8 @@ impl Listener {
             newfd_flags: if close_on_exec { libc::O_CLOEXEC as u32 } else { 0 },
         };
         // SAFETY: `put` lives for the call and has the size that the request number states.
-        cvt(unsafe { libc::ioctl(self.0.as_raw_fd(), NOTIF_ADDFD as _, &raw const put) })?;
+        let replaced = cvt(unsafe { libc::ioctl(self.0.as_raw_fd(), NOTIF_ADDFD as _, &raw const put) });
+        traced!(replaced, "replace by one {}, close on exec {close_on_exec}", crate::trace::At(socket))?;
         Ok(())
     }
 }

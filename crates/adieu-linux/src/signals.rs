@@ -145,7 +145,7 @@ pub fn stop_self(signal: Signal) -> io::Result<()> {
         libc::signal(signal.number(), libc::SIG_DFL);
         libc::sigemptyset(set.as_mut_ptr());
         libc::sigaddset(set.as_mut_ptr(), signal.number());
-        cvt(libc::raise(signal.number()))?;
+        traced!(cvt(libc::raise(signal.number())), "stop by {signal}")?;
         libc::pthread_sigmask(libc::SIG_UNBLOCK, set.as_ptr(), std::ptr::null_mut());
         libc::pthread_sigmask(libc::SIG_BLOCK, set.as_ptr(), std::ptr::null_mut());
     }
@@ -174,6 +174,6 @@ pub fn die_of(signal: Signal) {
 /// ESRCH when there is no such group; EPERM.
 pub fn signal_group(group: i32, signal: Signal) -> io::Result<()> {
     // SAFETY: takes integers only.
-    cvt(unsafe { libc::killpg(group, signal.number()) })?;
+    traced!(cvt(unsafe { libc::killpg(group, signal.number()) }), "send {signal} to a group")?;
     Ok(())
 }

@@ -33,7 +33,8 @@ pub(crate) unsafe fn set_raw<T>(socket: BorrowedFd<'_>, level: i32, name: i32, v
 /// As `setsockopt(2)` says for the option.
 pub fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
     // SAFETY: an int is what integer options take.
-    unsafe { set_raw(socket, level, name, &value) }
+    let set = unsafe { set_raw(socket, level, name, &value) };
+    traced!(set, "set {level}:{name} to {value} {}", crate::trace::At(socket))
 }
 
 /// Sets an option to bytes read from elsewhere (another process's `setsockopt` call).
@@ -43,7 +44,8 @@ pub fn set_option(socket: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> 
 pub fn set_option_bytes(socket: BorrowedFd<'_>, level: i32, name: i32, value: &[u8]) -> io::Result<()> {
     let length = value.len() as libc::socklen_t;
     // SAFETY: readable for `length` bytes; only options without pointers are handed here (integers, a device name).
-    cvt(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), length) })?;
+    let set = cvt(unsafe { libc::setsockopt(socket.as_raw_fd(), level, name, value.as_ptr().cast(), length) });
+    traced!(set, "set {level}:{name} to {value:?} {}", crate::trace::At(socket))?;
     Ok(())
 }
 
@@ -142,7 +144,8 @@ pub fn set_nonblocking(socket: BorrowedFd<'_>, on: bool) -> io::Result<()> {
     let flags = cvt(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_GETFL) })?;
     let flags = if on { flags | libc::O_NONBLOCK } else { flags & !libc::O_NONBLOCK };
     // SAFETY: takes integers.
-    cvt(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, flags) })?;
+    let set = cvt(unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_SETFL, flags) });
+    traced!(set, "set nonblocking {on} {}", crate::trace::At(socket))?;
     Ok(())
 }
 
@@ -159,7 +162,7 @@ pub fn is_nonblocking(socket: BorrowedFd<'_>) -> bool {
 /// EPERM without CAP_CHOWN.
 pub fn give_to(socket: BorrowedFd<'_>, user: u32) -> io::Result<()> {
     // SAFETY: takes integers; -1 leaves the group as it is.
-    cvt(unsafe { libc::fchown(socket.as_raw_fd(), user, u32::MAX) })?;
+    traced!(cvt(unsafe { libc::fchown(socket.as_raw_fd(), user, u32::MAX) }), "give to user {user}")?;
     Ok(())
 }
 
@@ -183,7 +186,8 @@ pub fn inode_and_owner(fd: BorrowedFd<'_>) -> io::Result<(u64, u32)> {
 /// EADDRINUSE, EINVAL, EOPNOTSUPP: what the program would have got.
 pub fn listen(socket: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
     // SAFETY: takes integers.
-    cvt(unsafe { libc::listen(socket.as_raw_fd(), backlog) })?;
+    let listens = cvt(unsafe { libc::listen(socket.as_raw_fd(), backlog) });
+    traced!(listens, "listen {}, backlog {backlog}", crate::trace::ListensAt(socket))?;
     Ok(())
 }
 
@@ -193,7 +197,8 @@ pub fn listen(socket: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
 /// ENOTCONN when it neither listens nor is connected.
 pub fn shut_down(socket: BorrowedFd<'_>) -> io::Result<()> {
     // SAFETY: takes integers.
-    cvt(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) })?;
+    let ended = cvt(unsafe { libc::shutdown(socket.as_raw_fd(), libc::SHUT_RDWR) });
+    traced!(ended, "shut down {}", crate::trace::At(socket))?;
     Ok(())
 }
 
@@ -265,7 +270,8 @@ pub fn is_served(path: &Path) -> io::Result<bool> {
 pub fn bind(socket: BorrowedFd<'_>, address: SocketAddr) -> io::Result<()> {
     let (storage, length) = raw_address(address);
     // SAFETY: `storage` holds an address of `length` bytes.
-    cvt(unsafe { libc::bind(socket.as_raw_fd(), (&raw const storage).cast(), length) })?;
+    let bound = cvt(unsafe { libc::bind(socket.as_raw_fd(), (&raw const storage).cast(), length) });
+    traced!(bound, "bind to {}", crate::trace::To(address))?;
     Ok(())
 }
 

@@ -27,7 +27,7 @@ pub fn fork() -> io::Result<Fork> {
         return Err(io::Error::other("refusing to fork a process with several threads"));
     }
     // SAFETY: one thread only (checked above), so no lock can be held by a thread that the child does not have.
-    match cvt(unsafe { libc::fork() })? {
+    match traced!(cvt(unsafe { libc::fork() }), "fork")? {
         0 => Ok(Fork::Child),
         pid => Ok(Fork::Parent(pid)),
     }
@@ -139,9 +139,10 @@ impl Program {
         // SAFETY: the stack is ours, aligned to 16, and outlives the child's use of it: with CLONE_VFORK we go on only when
         // the child has executed or ended. The child changes nothing of ours but memory that it allocates itself and
         // `failure`; all signals are blocked in both, so no handler can run on shared memory.
-        let pid = cvt(unsafe {
+        let cloned = cvt(unsafe {
             libc::clone(child, top.cast(), libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD, shared.cast())
-        })?;
+        });
+        let pid = traced!(cloned, "spawn {}", crate::trace::Base::of(&self.path))?;
         // SAFETY: `prepared` lives; volatile, as the compiler does not see the child write.
         let failure = unsafe { (&raw const (*shared).failure).read_volatile() };
         Ok((pid, failure))

@@ -42,7 +42,7 @@ impl AsFd for Terminal {
 
 pub(crate) fn set_foreground(terminal: BorrowedFd<'_>, group: i32) -> io::Result<()> {
     // SAFETY: takes a borrowed descriptor and an integer.
-    cvt(unsafe { libc::tcsetpgrp(terminal.as_raw_fd(), group) })?;
+    traced!(cvt(unsafe { libc::tcsetpgrp(terminal.as_raw_fd(), group) }), "put a group in front")?;
     Ok(())
 }
 

@@ -209,7 +209,7 @@ impl Paths {
             if let (Some(beside), Some(path)) = (&listener.beside, listener.name.path())
                 && file_at(&path).is_none()
             {
-                drop(std::fs::hard_link(beside, path));
+                drop(named::link(beside, &path));
             }
         }
     }
@@ -270,9 +270,9 @@ impl Paths {
             if let Some(path) = listener.name.path().filter(|_| removed && !others)
                 && file_at(&path) == listener.file
             {
-                drop(std::fs::remove_file(path));
+                drop(named::unlink(&path));
             }
-            drop(std::fs::remove_file(beside));
+            drop(named::unlink(&beside));
         }
         self.tidy();
     }
@@ -283,7 +283,7 @@ impl Paths {
         let alone = |name: &Name| names.iter().filter(|other| *other == name).count() < 2;
         for listener in self.all.iter_mut().filter(|l| l.generation != HELD && !l.bound_beside && alone(&l.name)) {
             if let Some(beside) = listener.beside.take() {
-                drop(std::fs::remove_file(beside));
+                drop(named::unlink(&beside));
             }
         }
         if self.all.iter().all(|listener| listener.generation != HELD && alone(&listener.name)) {

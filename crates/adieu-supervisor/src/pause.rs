@@ -1,29 +1,66 @@
-//! Stops this process right before or after a named action of the switch, so that a test can put a fault exactly there.
+//! Stops this process right before or after a named action of the switch, so that a test can put a fault exactly there; and
+//! records what a run has done, so that another supervisor can be held to it.
 //!
 //! Only built with the feature `pauses`, which the tests of `adieu-cli` ask for and nothing that is shipped has. The
-//! variable `ADIEU_PAUSE` says where, as `before spawn 2`: the action's name in the timeline, and its generation. The first
-//! time that it is reached, this process stops itself (SIGSTOP), as long as nobody continues it.
+//! variable `ADIEU_PAUSE` says where to stop, as `before spawn 2`: the action's name in the timeline, and its generation. The
+//! first time that it is reached, this process stops itself (SIGSTOP), as long as nobody continues it.
+//!
+//! `ADIEU_RECORD` names a directory that gets a file for each run: the policy of its switch at the start, and at the end its
+//! timeline and its system calls. One that is killed leaves the policy alone.
 
+use std::fs::File;
+use std::io::Write;
 use std::sync::Mutex;
 
 use adieu_core::signal::Signal;
-use adieu_core::switch::Action;
+use adieu_core::switch::{Action, Switch};
+use adieu_core::timeline::Timeline;
 use adieu_linux::pidfd::Pidfd;
-use adieu_linux::process;
-use serde_json::Value;
+use adieu_linux::{clock, process, trace};
+use serde_json::{Value, json};
 
 /// Where to stop; taken out when it has been reached.
 static PLACE: Mutex<Option<String>> = Mutex::new(None);
 
-/// Reads the variable; before the first action.
-pub(crate) fn prepare() {
+/// Where to record, if anywhere.
+static RECORD: Mutex<Option<File>> = Mutex::new(None);
+
+/// Reads the variables; before the first action.
+pub(crate) fn prepare(name: &str, switch: &Switch) {
     if let Ok(mut place) = PLACE.lock() {
         *place = std::env::var("ADIEU_PAUSE").ok();
+    }
+    if let (Ok(directory), Ok(mut record)) = (std::env::var("ADIEU_RECORD"), RECORD.lock()) {
+        // The test runner says which test it is. The time sorts the runs of one, and makes their names differ.
+        let test = std::env::var("NEXTEST_TEST_NAME").unwrap_or_default();
+        let file = format!("{directory}/{test},{name},{:020}", clock::wall().as_nanos());
+        *record = File::create_new(file).ok();
+        trace::begin();
+        write(record.as_ref(), &[json!({ "policy": switch.policy() })]);
+    }
+}
+
+/// Writes down what this run has done; at its end.
+pub(crate) fn record(timeline: &Timeline, code: i32) {
+    let entries = timeline.entries().map(|entry| json!({ "entry": entry }));
+    let calls = trace::take().into_iter().map(|call| json!({ "call": call }));
+    let end = json!({ "end": code, "dropped": timeline.dropped() });
+    if let Ok(record) = RECORD.lock() {
+        write(record.as_ref(), &entries.chain(calls).chain([end]).collect::<Vec<_>>());
+    }
+}
+
+/// Nobody needs a record that could not be written: it is missed when it is compared.
+fn write(record: Option<&File>, lines: &[Value]) {
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    if let Some(mut record) = record {
+        drop(record.write_all(text.as_bytes()));
     }
 }
 
 /// Stops here if this is the place.
 pub(crate) fn at(moment: &str, action: Action) {
+    trace::say(format_args!("{}", name(moment, action).unwrap_or_default()));
     let Ok(mut place) = PLACE.lock() else { return };
     if place.as_ref().is_some_and(|place| Some(place) == name(moment, action).as_ref()) {
         *place = None;

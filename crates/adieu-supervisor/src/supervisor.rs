@@ -170,13 +170,15 @@ impl Supervisor {
     /// Runs until everything has ended; returns the exit code.
     pub(crate) fn run(&mut self) -> i32 {
         #[cfg(feature = "pauses")]
-        crate::pause::prepare();
+        crate::pause::prepare(&self.name, &self.switch);
         self.tell(Event::Start);
         loop {
             if let Some(code) = self.exit
                 && self.hooks.is_empty()
             {
                 self.answer_all_at_end(code);
+                #[cfg(feature = "pauses")]
+                crate::pause::record(&self.timeline, code);
                 return code;
             }
             self.wait_and_dispatch();

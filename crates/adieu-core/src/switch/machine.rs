@@ -60,6 +60,12 @@ impl Switch {
         }
     }
 
+    /// What it was told at the start.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// The generation that new connections go to.
     #[must_use]
     pub fn serving(&self) -> Option<Generation> {

@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use adieu_core::switch::Generation;
@@ -82,16 +82,16 @@ pub(crate) fn file_at(path: &Path) -> Option<File> {
 /// Binds `socket` of `process` to `beside`, with the permissions that the process would have given it. What an earlier
 /// supervisor of this directory has left there is removed.
 pub(crate) fn bind_beside(socket: BorrowedFd<'_>, beside: &Path, process: i32) -> io::Result<()> {
-    drop(fs::remove_file(beside));
+    drop(named::unlink(beside));
     named::bind(socket, beside)?;
     let permissions = 0o777 & !process::umask(process).unwrap_or(0o022);
-    fs::set_permissions(beside, fs::Permissions::from_mode(permissions))
+    named::set_mode(beside, permissions)
 }
 
 /// Gives `socket` a second name.
 pub(crate) fn link(socket: &Path, name: &Path) -> io::Result<()> {
-    drop(fs::remove_file(name));
-    fs::hard_link(socket, name)
+    drop(named::unlink(name));
+    named::link(socket, name)
 }
 
 /// Puts the socket that is called `beside` in the place of `path`, at once, and as accessible as what was there.
@@ -101,12 +101,12 @@ pub(crate) fn put(beside: &Path, path: &Path) -> io::Result<()> {
     }
     if let Ok(there) = fs::symlink_metadata(path) {
         // A program sets these by the path, and that was another socket's until now.
-        fs::set_permissions(beside, fs::Permissions::from_mode(there.mode() & 0o7777))?;
-        drop(std::os::unix::fs::lchown(beside, Some(there.uid()), Some(there.gid())));
+        named::set_mode(beside, there.mode() & 0o7777)?;
+        drop(named::give_to(beside, there.uid(), there.gid()));
     }
     let mut new = beside.as_os_str().to_owned();
     new.push(".new");
     let new = PathBuf::from(new);
     link(beside, &new)?;
-    fs::rename(&new, path)
+    named::rename(&new, path)
 }
