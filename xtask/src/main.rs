@@ -7,22 +7,29 @@ mod bench;
 mod command;
 mod needs;
 mod pypi;
+mod slowest;
 mod statically;
 mod tables;
 mod test;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "\
+fn usage() -> String {
+    format!(
+        "\
 usage: cargo xtask <chore>
 
   test           everything a commit must pass: formatting, lints, tests, documentation, licences.
                  Installs what is missing with apt-get when run as root, otherwise says what to install
   prove          the same tests with many more reloads, seeds and rounds (minutes to hours)
-  bench [NAME]   compares with the peers and rewrites the tables in docs/benchmarks.md (names: inits, doctor, guards, switching, reloads)
+  bench [NAME..] compares with the peers and rewrites the tables in docs/benchmarks.md
+                 (names: {})
   static         builds the `adieu` binary without any shared library and checks that it has none
   tools          only installs what the tests need
-";
+",
+        bench::names_of_all().join(", ")
+    )
+}
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -35,11 +42,11 @@ fn main() -> ExitCode {
         ["tools"] => test::tools(),
         [bench::CHILD] => bench::child(),
         ["help" | "--help" | "-h"] => {
-            print!("{USAGE}");
+            print!("{}", usage());
             Ok(())
         }
         _ => {
-            eprint!("{USAGE}");
+            eprint!("{}", usage());
             return ExitCode::from(2);
         }
     };
