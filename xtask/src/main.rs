@@ -4,6 +4,7 @@
 //! chore that doesn't exist exits with 2.
 
 mod bench;
+mod circles;
 mod command;
 mod needs;
 mod pypi;
@@ -21,6 +22,8 @@ usage: cargo xtask <chore>
 
   test           everything a commit must pass: formatting, lints, tests, documentation, licences.
                  Installs what is missing with apt-get when run as root, otherwise says what to install
+  circles [--all] [CRATE..]
+                 files that need each other in a ring, by imports and by calls: of more than two (--all: of two as well)
   prove          the same tests with many more reloads, seeds and rounds (minutes to hours)
   bench [NAME..] compares with the peers and rewrites the tables in docs/benchmarks.md
                  (names: {})
@@ -36,6 +39,7 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args.as_slice() {
         ["test"] => test::test(),
+        ["circles", arguments @ ..] => circles::circles(arguments),
         ["prove"] => test::prove(),
         ["bench", names @ ..] => bench::bench(names),
         ["static"] => statically::build().map(drop),

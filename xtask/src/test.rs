@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::command::{Outcome, cargo, step};
-use crate::{needs, pypi, slowest};
+use crate::{circles, needs, pypi, slowest};
 
 /// Installs what the tests need, and nothing else.
 pub(crate) fn tools() -> Outcome {
@@ -18,6 +18,7 @@ pub(crate) fn test() -> Outcome {
     step(&mut cargo(&["fmt", "--all", "--check"]))?;
     let example = "examples/servers/rust-axum/Cargo.toml";
     step(&mut cargo(&["fmt", "--check", "--manifest-path", example]))?;
+    circles::circles(&[])?;
     let lints = ["--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"];
     step(cargo(&["clippy", "--quiet"]).args(lints))?;
     // The library with as little as possible and with each feature alone: no part may need what it does not name.
