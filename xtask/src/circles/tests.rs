@@ -161,11 +161,11 @@ fn a_function_that_is_handed_over_or_stands_in_a_macro_is_called() {
 }
 
 #[test]
-fn a_method_of_an_unknown_type_counts_when_its_name_is_in_one_file_only_and_uncommon() {
+fn a_method_of_an_unknown_type_counts_when_one_file_only_offers_it_and_its_name_is_uncommon() {
     let files = [
         ("lib.rs", "mod a; mod b;"),
-        ("a.rs", "pub struct A; impl A { pub fn weigh_anchor(&self) {} pub fn push(&self) {} }"),
-        ("b.rs", "fn f() { let found = somewhere::found(); found.weigh_anchor(); found.push(); }"),
+        ("a.rs", "pub struct A; impl A { pub fn weigh_anchor(&self) {} pub fn push(&self) {} fn sink(&self) {} }"),
+        ("b.rs", "fn f() { let found = somewhere::found(); found.weigh_anchor(); found.push(); found.sink(); }"),
     ];
     assert_eq!(arrows(&files)[1], ["b → a: .weigh_anchor"]);
 }
@@ -175,7 +175,7 @@ fn a_method_of_another_crates_type_is_not_ours_although_we_have_one_of_that_name
     let files = [
         ("lib.rs", "mod a; mod b;"),
         ("a.rs", "pub struct A; impl A { pub fn weigh_anchor(&self) {} }"),
-        ("b.rs", "use other::Ship; fn f(ship: &Ship) { ship.weigh_anchor() }"),
+        ("b.rs", "use other::Ship; fn f(ship: &Ship) { ship.weigh_anchor(); ship.tender.weigh_anchor() }"),
     ];
     let [_, calls] = arrows(&files);
     assert!(calls.is_empty(), "{calls:?}");

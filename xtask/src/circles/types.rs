@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use syn::punctuated::Punctuated;
 use syn::visit::{self, Visit};
 use syn::{Fields, FnArg, GenericParam, Generics, ImplItem, Item, ItemImpl, ReturnType, Signature, Token, TraitItem};
-use syn::{Type, TypeParamBound};
+use syn::{Type, TypeParamBound, Visibility};
 
 use super::lower::{Place, Ty};
 use super::names::{Def, Names};
@@ -37,7 +37,7 @@ pub(super) struct Types<'a> {
     /// The crate's own traits that a type has.
     traits: HashMap<Def, Vec<Def>>,
     derefs: HashMap<Def, Ty>,
-    /// The files that define a method of this name.
+    /// The files that define a method of this name which others may call.
     everywhere: HashMap<String, BTreeSet<usize>>,
     /// Of these, the ones that define it for a trait of the crate's own, which any type may have.
     extensions: HashMap<String, BTreeSet<usize>>,
@@ -86,6 +86,8 @@ impl<'a> Types<'a> {
                 None => self.derefs.get(def).map_or(Ty::Unknown, |target| self.field(target, name)),
             },
             Ty::Tuple(parts) => name.parse().ok().and_then(|at: usize| parts.get(at)).cloned().unwrap_or(Ty::Unknown),
+            // Another crate does not know our types, except as the arguments of its own.
+            Ty::Other(_, arguments) if arguments.is_empty() => Ty::Other(String::new(), Vec::new()),
             _ => Ty::Unknown,
         }
     }
@@ -169,8 +171,9 @@ impl<'a> Types<'a> {
                     if let Ty::Local(def) = &self_type {
                         self.add_method(&place, module.file, def, &part.sig);
                     }
+                    let is_visible = !matches!(part.vis, Visibility::Inherited);
                     // `fmt`, `drop` and `next` say nothing about whose they are.
-                    if of_trait.is_none() || local_trait.is_some() {
+                    if of_trait.is_none() && is_visible || local_trait.is_some() {
                         self.note(&part.sig, module.file, local_trait.is_some());
                     }
                 }
