@@ -13,8 +13,8 @@ use adieu_inspect::select::{self, SelectError};
 use adieu_inspect::target::Target;
 use clap::Args;
 
-use crate::out::{self, complain};
-use crate::stop::{Targets, parse_signal};
+use crate::out;
+use crate::targets::{Targets, failed, parse_signal};
 
 /// Between two looks at what the threads do.
 const WATCH: Duration = Duration::from_millis(250);
@@ -69,18 +69,6 @@ pub(crate) fn doctor(arguments: &DoctorArgs) -> i32 {
         out::print(all.join("\n"));
     }
     worst
-}
-
-/// The exit code for a selection that failed.
-pub(crate) fn failed(error: &SelectError) -> i32 {
-    complain(error);
-    match error {
-        SelectError::PortHidden(..) => code::NOT_PERMITTED,
-        SelectError::System(_) => code::FINDING,
-        SelectError::NoTarget(_) | SelectError::PortFree(_) | SelectError::NoCgroup(..) | SelectError::Nothing => {
-            code::NO_TARGET
-        }
-    }
 }
 
 struct Seen {

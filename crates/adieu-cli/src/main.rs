@@ -12,6 +12,7 @@ mod render;
 mod run;
 mod signals;
 mod stop;
+mod targets;
 
 use std::ffi::OsString;
 
