@@ -27,6 +27,7 @@ pub mod spawn;
 pub mod tty;
 pub mod wait;
 pub mod waiting;
+mod whole;
 
 use std::io;
 
