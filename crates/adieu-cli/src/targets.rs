@@ -7,8 +7,8 @@ use adieu_core::signal::Signal;
 use adieu_inspect::select::{SelectError, Selection};
 use clap::Args;
 
-use crate::ask;
 use crate::out::complain;
+use crate::{ask, instance};
 
 /// What `adieu stop` and `adieu doctor` can be told to look at.
 #[derive(Debug, Clone, Args)]
@@ -34,7 +34,11 @@ impl Targets {
     /// The instances among the targets.
     pub(crate) fn instances(&self) -> Vec<String> {
         let named = self.target.iter().filter(|text| !is_pid(text));
-        named.map(|text| text.strip_prefix('@').unwrap_or(text).to_owned()).collect()
+        named
+            .map(|text| match instance::name(text) {
+                Ok(name) => name,
+            })
+            .collect()
     }
 
     /// Everything else; `None` when there is nothing else.
