@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::command::{Outcome, cargo, step};
-use crate::{needs, pypi};
+use crate::{circles, needs, pypi, slowest};
 
 /// Installs what the tests need, and nothing else.
 pub(crate) fn tools() -> Outcome {
@@ -18,6 +18,7 @@ pub(crate) fn test() -> Outcome {
     step(&mut cargo(&["fmt", "--all", "--check"]))?;
     let example = "examples/servers/rust-axum/Cargo.toml";
     step(&mut cargo(&["fmt", "--check", "--manifest-path", example]))?;
+    circles::circles(&[])?;
     let lints = ["--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"];
     step(cargo(&["clippy", "--quiet"]).args(lints))?;
     // The library with as little as possible and with each feature alone: no part may need what it does not name.
@@ -47,7 +48,11 @@ pub(crate) fn prove() -> Outcome {
 fn tests(profile: &str, variables: &[(&str, &str)]) -> Outcome {
     // What is not built by default is tested too.
     let words = ["nextest", "run", "--workspace", "--features", "adieu/tls", "--no-fail-fast", "--profile", profile];
-    step(pypi::NEXTEST.lend_to(&mut cargo(&words))?.envs(variables.iter().copied()))
+    slowest::forget(profile)?;
+    let outcome = step(pypi::NEXTEST.lend_to(&mut cargo(&words))?.envs(variables.iter().copied()));
+    // Of a run that failed too, in which slow tests may be the reason.
+    slowest::show(profile)?;
+    outcome
 }
 
 /// Licences, sources and duplicate versions. Advisories need a database from elsewhere and are left to whoever

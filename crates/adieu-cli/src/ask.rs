@@ -11,7 +11,7 @@ use adieu_supervisor::names;
 use clap::{Args, ValueEnum};
 
 use crate::out::{self, complain};
-use crate::render;
+use crate::{instance, render};
 
 /// When `adieu reload` returns.
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -27,6 +27,7 @@ enum Until {
 #[derive(Debug, Args)]
 pub(crate) struct ReloadArgs {
     /// The instance [the only one that runs]
+    #[arg(value_parser = instance::name)]
     name: Option<String>,
     /// What to wait for
     #[arg(long, value_enum, default_value = "settled")]
@@ -56,6 +57,7 @@ fn parse_variable_name(text: &str) -> Result<String, String> {
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
     /// One instance [all]
+    #[arg(value_parser = instance::name)]
     name: Option<String>,
     /// As JSON
     #[arg(long)]
@@ -65,6 +67,7 @@ pub(crate) struct StatusArgs {
 #[derive(Debug, Args)]
 pub(crate) struct SendArgs {
     /// The instance
+    #[arg(value_parser = instance::name)]
     name: String,
     /// The signal, by name or number
     #[arg(value_parser = |text: &str| text.parse::<Signal>().map_err(|error| error.to_string()))]
@@ -73,30 +76,12 @@ pub(crate) struct SendArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct TimelineArgs {
-    /// The instance
-    name: String,
+    /// The instance [the only one that runs]
+    #[arg(value_parser = instance::name)]
+    name: Option<String>,
     /// As JSON, one entry per line
     #[arg(long)]
     json: bool,
-}
-
-/// The instance that is meant when none is named: the only one.
-fn resolve(name: Option<String>) -> Result<String, i32> {
-    if let Some(name) = name {
-        return Ok(name.strip_prefix('@').map(str::to_owned).unwrap_or(name));
-    }
-    let mut all = names();
-    match (all.pop(), all.is_empty()) {
-        (Some(only), true) => Ok(only),
-        (Some(last), false) => {
-            complain(&format!("several instances run, name one of them: {}, {last}", all.join(", ")));
-            Err(code::USAGE)
-        }
-        (None, _) => {
-            complain(&"no instance is running");
-            Err(code::NO_TARGET)
-        }
-    }
 }
 
 /// The exit code for a conversation that failed.
@@ -135,7 +120,7 @@ fn converse(name: &str, request: &Request, mut show: impl FnMut(&Reply)) -> i32 
 }
 
 pub(crate) fn reload(arguments: ReloadArgs) -> i32 {
-    let name = match resolve(arguments.name) {
+    let name = match instance::or_the_only_one(arguments.name) {
         Ok(name) => name,
         Err(code) => return code,
     };
@@ -217,8 +202,12 @@ pub(crate) fn send(arguments: &SendArgs) -> i32 {
     converse(&arguments.name, &Request::Send { signal: arguments.signal }, |_| {})
 }
 
-pub(crate) fn timeline(arguments: &TimelineArgs) -> i32 {
-    converse(&arguments.name, &Request::Timeline {}, |reply| {
+pub(crate) fn timeline(arguments: TimelineArgs) -> i32 {
+    let name = match instance::or_the_only_one(arguments.name) {
+        Ok(name) => name,
+        Err(code) => return code,
+    };
+    converse(&name, &Request::Timeline {}, |reply| {
         if let Reply::Timeline { entries, dropped, epoch } = reply {
             out::print(render::timeline(entries, *dropped, *epoch, arguments.json));
         }

@@ -5,15 +5,16 @@ use std::time::Duration;
 
 use adieu_core::outcome::code;
 use adieu_core::signal::{DefaultAction, Signal};
-use adieu_inspect::facts::{self, Facts, bit};
+use adieu_inspect::case::Case;
+use adieu_inspect::facts::bit;
 use adieu_inspect::judge::{Disposition, Finding, Question, Severity, disposition, judge};
 use adieu_inspect::runtime::Effect;
 use adieu_inspect::select::{self, SelectError};
 use adieu_inspect::target::Target;
 use clap::Args;
 
-use crate::out::{self, complain};
-use crate::stop::{Targets, parse_signal};
+use crate::out;
+use crate::targets::{Targets, failed, parse_signal};
 
 /// Between two looks at what the threads do.
 const WATCH: Duration = Duration::from_millis(250);
@@ -70,51 +71,40 @@ pub(crate) fn doctor(arguments: &DoctorArgs) -> i32 {
     worst
 }
 
-/// The exit code for a selection that failed.
-pub(crate) fn failed(error: &SelectError) -> i32 {
-    complain(error);
-    match error {
-        SelectError::PortHidden(..) => code::NOT_PERMITTED,
-        SelectError::System(_) => code::FINDING,
-        SelectError::NoTarget(_) | SelectError::PortFree(_) | SelectError::NoCgroup(..) | SelectError::Nothing => {
-            code::NO_TARGET
-        }
-    }
-}
-
 struct Seen {
-    facts: Facts,
+    case: Case,
     signal: Signal,
     findings: Vec<Finding>,
 }
 
 fn one(target: &Target, arguments: &DoctorArgs) -> Result<Seen, adieu_inspect::target::NoTarget> {
-    let facts = facts::collect(target, WATCH)?;
+    let case = Case::collect(target, WATCH)?;
     let signal = arguments.signal;
     let asked = arguments.sent.then_some(Duration::ZERO);
-    let findings = judge(&facts, &Question { signal, asked });
-    Ok(Seen { facts, signal, findings })
+    let findings = judge(&case, &Question { signal, asked });
+    Ok(Seen { case, signal, findings })
 }
 
 impl Seen {
     fn json(&self) -> serde_json::Value {
+        let facts = &self.case.facts;
         let row = |signal: &Signal| {
             serde_json::json!({
-                "signal": signal, "number": signal.number(), "disposition": disposition(&self.facts, *signal),
-                "blocked": self.facts.blocked_everywhere() & bit(*signal) != 0,
-                "pending": self.facts.waiting() & bit(*signal) != 0,
-                "effect": self.facts.runtime.and_then(|runtime| runtime.effect(*signal)).map(|(_, words)| words),
+                "signal": signal, "number": signal.number(), "disposition": disposition(facts, *signal),
+                "blocked": facts.blocked_everywhere() & bit(*signal) != 0,
+                "pending": facts.waiting() & bit(*signal) != 0,
+                "effect": self.case.runtime.and_then(|runtime| runtime.effect(*signal)).map(|(_, words)| words),
             })
         };
         let signals: Vec<_> = Signal::ALL.iter().map(row).collect();
         serde_json::json!({
-            "pid": self.facts.pid, "signal": self.signal, "findings": self.findings, "signals": signals, "facts": self.facts,
+            "pid": facts.pid, "signal": self.signal, "findings": self.findings, "signals": signals, "facts": self.case,
         })
     }
 
     fn text(&self) -> String {
-        let (facts, mut text) = (&self.facts, String::new());
-        let runtime = facts.runtime.map_or(String::new(), |runtime| format!(", {}", runtime.label));
+        let (facts, mut text) = (&self.case.facts, String::new());
+        let runtime = self.case.runtime.map_or(String::new(), |runtime| format!(", {}", runtime.label));
         let age = adieu_core::duration::format(Duration::from_secs(facts.age as u64));
         let _ = writeln!(
             text,
@@ -140,7 +130,7 @@ impl Seen {
             let _ = writeln!(text, "\nnow: {}", adieu_inspect::judge::summary(facts));
         }
         let _ = writeln!(text, "\nsignals");
-        text.push_str(&signals(facts));
+        text.push_str(&signals(&self.case));
         for unread in &facts.unreadable {
             let _ = writeln!(text, "\nnot seen: /proc/{}/{}: {}", facts.pid, unread.file, unread.why);
         }
@@ -149,14 +139,15 @@ impl Seen {
 }
 
 /// The signals that people send, one a line, and those of the others that are not as they always are.
-fn signals(facts: &Facts) -> String {
+fn signals(case: &Case) -> String {
+    let facts = &case.facts;
     const ASKED_FOR: [Signal; 6] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::USR1, Signal::USR2];
     let mut text = String::new();
     let blocked = facts.blocked_everywhere();
     for signal in ASKED_FOR {
-        let what = facts.runtime.and_then(|runtime| runtime.effect(signal));
-        let known = facts.runtime.is_some();
-        let graceful = known && facts.graceful() == signal && !matches!(what, Some((Effect::Fast, _)));
+        let what = case.runtime.and_then(|runtime| runtime.effect(signal));
+        let known = case.runtime.is_some();
+        let graceful = known && case.graceful() == signal && !matches!(what, Some((Effect::Fast, _)));
         let mut words = vec![match (disposition(facts, signal), signal.default_action()) {
             (Disposition::Caught, _) => "caught".to_owned(),
             (Disposition::Ignored, _) => "ignored".to_owned(),
@@ -197,17 +188,18 @@ fn signals(facts: &Facts) -> String {
 fn table(arguments: &DoctorArgs) -> i32 {
     let user = adieu_linux::process::own_user();
     let question = Question { signal: arguments.signal, asked: None };
-    let judged = select::everybody((user != 0).then_some(user)).into_iter().filter_map(|facts| {
-        let first = judge(&facts, &question).into_iter().next()?;
-        Some((facts, first))
+    let judged = select::everybody((user != 0).then_some(user)).into_iter().filter_map(|case| {
+        let first = judge(&case, &question).into_iter().next()?;
+        Some((case, first))
     });
-    let mut judged: Vec<(Facts, Finding)> = judged.collect();
+    let mut judged: Vec<(Case, Finding)> = judged.collect();
     // Those that need somebody first; a pid tells little.
-    judged.sort_by_key(|(facts, first)| (std::cmp::Reverse(first.severity), facts.pid));
+    judged.sort_by_key(|(case, first)| (std::cmp::Reverse(first.severity), case.facts.pid));
     if arguments.json {
-        let row = |(facts, first): &(Facts, Finding)| {
+        let row = |(case, first): &(Case, Finding)| {
+            let facts = &case.facts;
             serde_json::json!({
-                "pid": facts.pid, "user": facts.user, "runtime": facts.runtime_id(), "graceful": facts.graceful(),
+                "pid": facts.pid, "user": facts.user, "runtime": case.runtime_id(), "graceful": case.graceful(),
                 "cause": first.cause, "severity": first.severity, "sentence": first.sentence, "command": facts.title(),
             })
         };
@@ -224,8 +216,9 @@ fn table(arguments: &DoctorArgs) -> i32 {
         "GRACEFUL",
         "COMMAND"
     );
-    for (facts, first) in &judged {
-        let graceful = facts.runtime.map_or(String::new(), |_| facts.graceful().to_string());
+    for (case, first) in &judged {
+        let facts = &case.facts;
+        let graceful = case.runtime.map_or(String::new(), |_| case.graceful().to_string());
         let _ = writeln!(
             text,
             "{:<4} {:>8} {:>6}  {:<20} {:<9} {:<8} {}",
@@ -233,7 +226,7 @@ fn table(arguments: &DoctorArgs) -> i32 {
             facts.pid,
             facts.user,
             first.cause.id(),
-            facts.runtime_id(),
+            case.runtime_id(),
             graceful.trim_start_matches("SIG"),
             facts.title()
         );

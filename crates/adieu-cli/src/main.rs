@@ -6,16 +6,19 @@
 mod ask;
 mod doctor;
 mod drill;
+mod instance;
 mod out;
 mod prestop;
 mod render;
 mod run;
 mod signals;
 mod stop;
+mod targets;
 
 use std::ffi::OsString;
 
 use adieu_core::outcome::code;
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 /// Ends servers well: stops them in order and on time, and replaces them without losing a request.
@@ -78,7 +81,9 @@ enum RunVerb {
 adieu_linux::entry!(begin);
 
 fn begin(arguments: Vec<OsString>) -> i32 {
-    let parsed = if arguments.get(1).is_some_and(|verb| verb == "run") {
+    let is = |wanted: &str| arguments.get(1).is_some_and(|verb| verb == wanted);
+    let is_send = is("send");
+    let parsed = if is("run") {
         RunCommand::try_parse_from(arguments).map(|RunCommand { verb: RunVerb::Run(arguments) }| Verb::Run(arguments))
     } else {
         Command::try_parse_from(arguments).map(|command| command.verb)
@@ -87,6 +92,10 @@ fn begin(arguments: Vec<OsString>) -> i32 {
         Ok(verb) => perform(verb),
         Err(error) => {
             let _printed = error.print();
+            // It takes no instance by itself, not even the only one: what a signal does is not undone.
+            if is_send && error.kind() == ErrorKind::MissingRequiredArgument {
+                instance::list();
+            }
             if error.use_stderr() { code::USAGE } else { code::DONE }
         }
     };
@@ -102,7 +111,7 @@ fn perform(verb: Verb) -> i32 {
         Verb::Stop(arguments) => stop::stop(&arguments),
         Verb::Doctor(arguments) => doctor::doctor(&arguments),
         Verb::Send(arguments) => ask::send(&arguments),
-        Verb::Timeline(arguments) => ask::timeline(&arguments),
+        Verb::Timeline(arguments) => ask::timeline(arguments),
         Verb::Prestop(arguments) => prestop::prestop(&arguments),
         Verb::Signals(arguments) => signals::signals(&arguments),
         Verb::Drill(arguments) => drill::drill(arguments),

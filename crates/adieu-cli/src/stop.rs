@@ -15,28 +15,9 @@ use adieu_inspect::stop::{self, Before, Entry, Options, Outcome, Standing, Watch
 use adieu_inspect::target::Target;
 use clap::Args;
 
+use crate::ask;
 use crate::out::{self, complain, mention};
-use crate::{ask, doctor};
-
-/// What `adieu stop` and `adieu doctor` can be told to look at.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct Targets {
-    /// A pid, or an instance of `adieu run`: its name, or @NAME (repeatable)
-    #[arg(value_name = "TARGET")]
-    target: Vec<String>,
-    /// Whatever listens on this TCP port
-    #[arg(long, value_name = "PORT")]
-    port: Option<u16>,
-    /// Whatever runs this program
-    #[arg(long, value_name = "NAME")]
-    exe: Option<String>,
-    /// Whatever has this text in its arguments
-    #[arg(long = "match", value_name = "TEXT")]
-    text: Option<String>,
-    /// Whatever is in this cgroup
-    #[arg(long, value_name = "PATH")]
-    cgroup: Option<PathBuf>,
-}
+use crate::targets::{Targets, failed, nothing_named, parse_signal};
 
 #[derive(Debug, Args)]
 pub(crate) struct StopArgs {
@@ -68,52 +49,6 @@ pub(crate) struct StopArgs {
     yes_really: bool,
 }
 
-pub(crate) fn parse_signal(text: &str) -> Result<Signal, String> {
-    text.parse::<Signal>().map_err(|error| error.to_string())
-}
-
-impl Targets {
-    /// The instances among the targets.
-    fn instances(&self) -> Vec<String> {
-        let named = self.target.iter().filter(|text| !is_pid(text));
-        named.map(|text| text.strip_prefix('@').unwrap_or(text).to_owned()).collect()
-    }
-
-    /// Everything else; `None` when there is nothing else.
-    fn outside(&self) -> Result<Option<Selection>, String> {
-        let pid = |text: &String| text.parse::<i32>().map_err(|_| format!("{text} is no pid"));
-        let pids = self.target.iter().filter(|text| is_pid(text)).map(pid).collect::<Result<Vec<i32>, String>>()?;
-        let selection = Selection {
-            pids,
-            port: self.port,
-            exe: self.exe.clone(),
-            text: self.text.clone(),
-            cgroup: self.cgroup.clone(),
-        };
-        Ok((selection.searches() || !selection.pids.is_empty()).then_some(selection))
-    }
-
-    /// All of it; instances by the pid of their program.
-    pub(crate) fn selection(&self) -> Result<Selection, i32> {
-        let usage = |message: &str| {
-            complain(&message);
-            code::USAGE
-        };
-        let mut selection = self.outside().map_err(|message| usage(&message))?.unwrap_or_default();
-        for name in self.instances() {
-            selection.pids.push(ask::main_pid(&name)?);
-        }
-        if selection.pids.is_empty() && !selection.searches() {
-            return Err(usage("name a target: a pid, an instance, --port, --exe, --match or --cgroup"));
-        }
-        Ok(selection)
-    }
-}
-
-fn is_pid(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())
-}
-
 pub(crate) fn stop(arguments: &StopArgs) -> i32 {
     let instances = arguments.targets.instances();
     let outside = match arguments.targets.outside() {
@@ -124,8 +59,7 @@ pub(crate) fn stop(arguments: &StopArgs) -> i32 {
         }
     };
     if instances.is_empty() && outside.is_none() {
-        complain(&"name a target: a pid, an instance, --port, --exe, --match or --cgroup");
-        return code::USAGE;
+        return nothing_named();
     }
     let mut worst = code::DONE;
     for name in &instances {
@@ -140,7 +74,7 @@ pub(crate) fn stop(arguments: &StopArgs) -> i32 {
 fn from_outside(selection: &Selection, arguments: &StopArgs) -> i32 {
     let targets = match select::select(selection) {
         Ok(targets) => targets,
-        Err(error) => return doctor::failed(&error),
+        Err(error) => return failed(&error),
     };
     if !arguments.yes_really
         && let Err(code) = refuse(&targets)

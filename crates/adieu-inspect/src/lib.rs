@@ -4,6 +4,7 @@
 //! Nothing here needs the other process to cooperate, and nothing here changes it except a signal that was asked for.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
+pub mod case;
 pub mod facts;
 pub mod judge;
 pub mod prestop;

@@ -7,6 +7,7 @@ use adieu_linux::diag::{self, Place, state};
 use adieu_linux::proc::{self, Unread, cgroup, mounts, stat, words};
 use adieu_linux::{descriptors, process};
 
+use crate::case::Case;
 use crate::facts::{self, Facts};
 use crate::runtime::base;
 use crate::target::{NoTarget, Target};
@@ -217,7 +218,7 @@ pub fn refuse(facts: &Facts) -> Result<(), Refusal> {
 
 /// Short facts of all processes of a user that can be seen, threads of the kernel aside. `None`: of all users.
 #[must_use]
-pub fn everybody(user: Option<u32>) -> Vec<Facts> {
+pub fn everybody(user: Option<u32>) -> Vec<Case> {
     use std::os::unix::fs::MetadataExt;
     let mut pids = proc::processes().unwrap_or_default();
     pids.sort_unstable();
@@ -227,7 +228,7 @@ pub fn everybody(user: Option<u32>) -> Vec<Facts> {
     let all = pids.into_iter().filter(owned).filter_map(|pid| facts::glance(pid).ok());
     let mut all: Vec<Facts> = all.filter(|facts| !facts.kernel_thread).collect();
     all.iter_mut().for_each(facts::look_again);
-    all
+    all.into_iter().map(Case::of).collect()
 }
 
 #[cfg(test)]
@@ -311,7 +312,7 @@ mod tests {
     #[test]
     fn this_process_is_among_everybody() {
         let (me, user) = (process::own_pid(), process::own_user());
-        assert!(everybody(Some(user)).iter().any(|facts| facts.pid == me));
-        assert!(!everybody(Some(user ^ 0x7fff_0000)).iter().any(|facts| facts.pid == me));
+        assert!(everybody(Some(user)).iter().any(|case| case.facts.pid == me));
+        assert!(!everybody(Some(user ^ 0x7fff_0000)).iter().any(|case| case.facts.pid == me));
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use std::io::Read;
 
 use crate::facts::{Facts, bit, glance};
-use crate::runtime::base;
+use crate::runtime::{Runtime, base, recognise};
 
 /// Something that starts its process again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -36,10 +36,11 @@ const PARENTS: &[(&str, &str, &str)] = &[
     ("nodemon", "nodemon", "the end of nodemon first"),
 ];
 
-pub(crate) fn find(facts: &Facts) -> Option<Supervision> {
+/// What starts this process again, which is one of this runtime.
+pub(crate) fn find(facts: &Facts, runtime: Option<&Runtime>) -> Option<Supervision> {
     run_by_adieu(facts)
         .or_else(|| by_parent(facts))
-        .or_else(|| by_master(facts))
+        .or_else(|| by_master(facts, runtime?))
         .or_else(|| by_systemd(facts))
         .or_else(|| by_loop(facts))
 }
@@ -64,10 +65,10 @@ fn by_parent(facts: &Facts) -> Option<Supervision> {
 }
 
 /// A worker of a server that keeps their number.
-fn by_master(facts: &Facts) -> Option<Supervision> {
-    let (parent, own) = (facts.parent.as_ref()?, facts.runtime?);
+fn by_master(facts: &Facts, own: &Runtime) -> Option<Supervision> {
+    let parent = facts.parent.as_ref()?;
     let same = facts.program.is_some() && facts.program == parent.program;
-    let of_its_kind = || glance(parent.pid).ok()?.runtime.map(|master| master.id == own.id);
+    let of_its_kind = || recognise(&glance(parent.pid).ok()?).map(|master| master.id == own.id);
     (same && (own.worker || own.prefork && of_its_kind() == Some(true))).then(|| Supervision {
         by: format!("its master process (pid {})", parent.pid),
         file: format!("/proc/{}/status", facts.pid),
@@ -83,7 +84,7 @@ fn by_loop(facts: &Facts) -> Option<Supervision> {
     let parent = glance(facts.parent.as_ref()?.pid).ok()?;
     let interrupt = bit(Signal::INT);
     let in_background = facts.ignored & interrupt != 0 && parent.ignored & interrupt == 0;
-    if !parent.runtime.is_some_and(|runtime| runtime.shell) || parent.is_shell_at_a_prompt() || in_background {
+    if !recognise(&parent).is_some_and(|runtime| runtime.shell && !runtime.is_at_a_prompt(&parent)) || in_background {
         return None;
     }
     let mut words = parent.arguments.iter().skip(1);

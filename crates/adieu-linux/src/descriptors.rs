@@ -7,7 +7,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Mutex;
 
-use crate::process::read_text;
+use crate::whole::read_text;
 use crate::{cvt, cvt_long};
 
 /// The inode of the socket behind descriptor `fd` of `pid`; `None` when it is not a socket.
@@ -77,7 +77,7 @@ pub fn socket_protocol(pid: i32, fd: i32) -> io::Result<String> {
 /// # Errors
 /// As [`socket_inode`].
 pub fn flags(pid: i32, fd: i32) -> io::Result<i32> {
-    let text = crate::process::read_text(format!("/proc/{pid}/fdinfo/{fd}"))?;
+    let text = crate::whole::read_text(format!("/proc/{pid}/fdinfo/{fd}"))?;
     let octal = text.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim);
     octal
         .and_then(|digits| i32::from_str_radix(digits, 8).ok())

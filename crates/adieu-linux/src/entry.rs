@@ -15,6 +15,8 @@ const PANICKED: i32 = 101;
 ///
 /// As in any Rust program SIGPIPE is ignored, descriptors 0 to 2 are open, a panic ends the process with 101, and standard
 /// output is flushed at the end. A stack overflow is a plain SIGSEGV.
+///
+/// The unsafe code that it expands to is this crate's: for the lint as well, so the program itself may forbid its own.
 #[macro_export]
 macro_rules! entry {
     ($run:path) => {

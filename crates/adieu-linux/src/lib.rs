@@ -39,6 +39,7 @@ pub mod trace;
 pub mod tty;
 pub mod wait;
 pub mod waiting;
+mod whole;
 
 use std::io;
 

@@ -2,39 +2,13 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::io::{self, Read};
-use std::path::Path;
+use std::io;
 
 use adieu_core::signal::Signal;
 
 use crate::cvt;
 pub use crate::proc::stat::{Stat, parse as parse_stat};
-
-/// Reads a file of `/proc` or of a cgroup: their length is not known before, and each `read(2)` may have the kernel make the
-/// text anew, so a buffer that fits nearly all of them saves most of the cost.
-pub(crate) fn read_whole(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
-    let mut file = fs::File::open(path)?;
-    let mut bytes = vec![0; 4096];
-    let mut length = 0;
-    loop {
-        let room = bytes.get_mut(length..).unwrap_or_default();
-        match file.read(room) {
-            Ok(0) => break,
-            Ok(got) => length += got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-        if length == bytes.len() {
-            bytes.resize(length * 2, 0);
-        }
-    }
-    bytes.truncate(length);
-    Ok(bytes)
-}
-
-pub(crate) fn read_text(path: impl AsRef<Path>) -> io::Result<String> {
-    Ok(String::from_utf8_lossy(&read_whole(path)?).into_owned())
-}
+use crate::whole::{read_text, read_whole};
 
 /// Reads and parses `/proc/PID/stat`.
 ///
@@ -142,18 +116,6 @@ pub fn signal_child(pid: i32, signal: Signal) -> io::Result<()> {
     // SAFETY: takes integers only.
     traced!(cvt(unsafe { libc::kill(pid, signal.number()) }), "send {signal} to a child")?;
     Ok(())
-}
-
-/// Proportional set size of `pid` in kibibytes, from `smaps_rollup`.
-///
-/// # Errors
-/// EACCES without PTRACE_MODE_READ; ENOENT when it is gone.
-pub fn pss_kib(pid: i32) -> io::Result<u64> {
-    let text = read_text(format!("/proc/{pid}/smaps_rollup"))?;
-    let field = text.lines().find_map(|line| line.strip_prefix("Pss:"));
-    field
-        .and_then(|value| value.trim().trim_end_matches("kB").trim().parse().ok())
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "smaps_rollup has no Pss"))
 }
 
 /// How often the kernel has killed for memory in the memory cgroup of `pid` (`oom_kill` of `memory.events` in v2, of

@@ -92,7 +92,7 @@ fn full_set() -> libc::sigset_t {
 /// runtime changes SIGPIPE. Bit n-1 stands for signal n.
 #[must_use]
 pub fn ignored_mask() -> u64 {
-    let text = crate::process::read_text("/proc/self/status").unwrap_or_default();
+    let text = crate::whole::read_text("/proc/self/status").unwrap_or_default();
     let field = text.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     field.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }

@@ -33,11 +33,15 @@ const ALL: &[Comparison] = &[
     ("restarts", restarts::compare),
 ];
 
+/// What the comparisons are called.
+pub(crate) fn names_of_all() -> Vec<&'static str> {
+    ALL.iter().map(|(name, _)| *name).collect()
+}
+
 /// Runs the named comparisons, all of them if none is named.
 pub(crate) fn bench(names: &[&str]) -> Outcome {
     if let Some(unknown) = names.iter().find(|name| ALL.iter().all(|(known, _)| known != *name)) {
-        let known: Vec<&str> = ALL.iter().map(|(name, _)| *name).collect();
-        return Err(Failure(format!("no benchmark is called {unknown}; there are: {}", known.join(" "))));
+        return Err(Failure(format!("no benchmark is called {unknown}; there are: {}", names_of_all().join(" "))));
     }
     let document = root().join("docs").join("benchmarks.md");
     for (name, compare) in ALL.iter().filter(|(name, _)| names.is_empty() || names.contains(name)) {

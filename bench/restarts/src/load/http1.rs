@@ -7,7 +7,7 @@ use adieu_linux::connections;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::{APART, Errand, PART, PARTS, TIMEOUT};
+use super::errand::{APART, Errand, PART, PARTS, TIMEOUT};
 
 /// The answer to an upload.
 pub(super) const GOT: &str = "got 50\n";

@@ -10,8 +10,8 @@ use http::{Method, Request};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use super::errand::{APART, Errand, PART, PARTS, TIMEOUT};
 use super::http1::GOT;
-use super::{APART, Errand, PART, PARTS, TIMEOUT};
 
 /// What the streams of a connection ask for, each again and again.
 const ASKED: [(Method, &str, &str); 4] = [

@@ -15,81 +15,30 @@
 //! server says it has not processed is a race: it may be sent again.
 
 mod account;
+mod errand;
 mod http1;
 mod http2;
 mod websocket;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::process::{ExitCode, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use adieu_drill::{AFTER_A_LOSS, Unconnected, connect};
-use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::account::Account;
+use self::errand::Errand;
 
-/// For an answer, and for the beginning of a connection.
-const TIMEOUT: Duration = Duration::from_secs(20);
 /// Between two restarts, and before the first.
 const BETWEEN: Duration = Duration::from_millis(300);
 /// After the last: as long as an old generation may take to be killed, so that what it then cuts off is counted.
 const AFTER: Duration = Duration::from_millis(3500);
-/// A slow request body comes in so many parts, so far apart.
-const PARTS: usize = 5;
-const APART: Duration = Duration::from_millis(50);
-const PART: &[u8] = b"0123456789";
-
 /// A kind of connection and how many there are.
 const KINDS: [(&str, usize); 7] =
     [("kept", 10), ("fresh", 2), ("slow", 4), ("upload", 4), ("h2", 4), ("websocket", 4), ("sse", 4)];
-
-/// What a client needs to know.
-#[derive(Debug, Clone)]
-struct Errand {
-    address: SocketAddr,
-    account: Arc<Account>,
-    over: watch::Receiver<bool>,
-}
-
-impl Errand {
-    fn is_over(&self) -> bool {
-        *self.over.borrow()
-    }
-
-    /// Returns when the load ends. Cancel safe.
-    async fn end(&mut self) {
-        // Gone without a word: over too.
-        let _over = self.over.wait_for(|over| *over).await;
-    }
-
-    /// A new connection; each that cannot be had is a loss. `None` when the load is over or this machine cannot go on.
-    async fn reach(&self, kind: &'static str) -> Option<TcpStream> {
-        while !self.is_over() {
-            match connect(self.address, TIMEOUT).await {
-                Ok(stream) => return Some(stream),
-                Err(Unconnected::Ours(error)) => {
-                    self.account.trouble(&error);
-                    return None;
-                }
-                Err(Unconnected::Lost(class)) => {
-                    self.account.push(kind, class, "a new connection");
-                    tokio::time::sleep(AFTER_A_LOSS).await;
-                }
-            }
-        }
-        None
-    }
-
-    async fn pause(&self, most: Duration) {
-        if !most.is_zero() {
-            tokio::time::sleep(most.mul_f64(fastrand::f64())).await;
-        }
-    }
-}
 
 pub(crate) fn load(port: u16, restarts: usize, kinds: &str, command: &str) -> ExitCode {
     let wanted = |kind: &str| kinds == "all" || kinds.split(',').any(|word| word == kind);

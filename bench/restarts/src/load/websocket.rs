@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message, Utf8Bytes};
 use tokio_tungstenite::{WebSocketStream, client_async};
 
-use super::{Errand, TIMEOUT};
+use super::errand::{Errand, TIMEOUT};
 
 type Socket = WebSocketStream<TcpStream>;
 

@@ -7,8 +7,6 @@ use adieu_linux::proc::{Unread, cgroup, executable, fds, stat, status, words};
 use adieu_linux::process;
 
 use super::{Facts, Relative, Unreadable, net, relatives, threads, waits};
-use crate::runtime;
-use crate::supervisors;
 use crate::target::{NoTarget, Target};
 
 /// Reads all of a process; takes `watch` longer than the reading itself, to see which threads
@@ -34,7 +32,6 @@ pub fn collect(target: &Target, watch: Duration) -> Result<Facts, NoTarget> {
     facts.parent_ignores = status::read(parent).map_or(0, |status| status.ignored);
     let frozen = cgroup::frozen(pid);
     facts.frozen = keep(&mut facts.unreadable, "cgroup", frozen).flatten();
-    facts.supervision = supervisors::find(&facts);
     if !watch.is_zero() {
         threads::look_again(pid, &mut facts.threads, watch);
         waits::read(&mut facts);
@@ -117,7 +114,6 @@ fn glance_at(pid: i32) -> Result<Facts, NoTarget> {
     facts.arguments = arguments.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     let program = keep(&mut facts.unreadable, "exe", executable(pid));
     facts.program = program.map(|path| path.to_string_lossy().into_owned());
-    facts.runtime = runtime::recognise(&facts);
     Ok(facts)
 }
 

@@ -1,7 +1,10 @@
-//! What is known of one process at one moment, as plain data: the input of the judgement.
+//! What is known of one process at one moment, as plain data. What is known of such processes, and who would
+//! start it again, comes with [`Case`](crate::case::Case).
 
+mod awaited;
 mod collect;
 mod net;
+mod relative;
 mod relatives;
 mod threads;
 mod waits;
@@ -10,10 +13,9 @@ use adieu_core::signal::Signal;
 use adieu_linux::proc::cgroup;
 use serde::Serialize;
 
+pub use self::awaited::Awaited;
 pub use self::collect::{collect, glance, look_again};
-pub use self::waits::Awaited;
-use crate::runtime::Runtime;
-use crate::supervisors::Supervision;
+pub use self::relative::Relative;
 
 /// A process.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -30,9 +32,6 @@ pub struct Facts {
     pub arguments: Vec<String>,
     /// Its program file, if that can be read.
     pub program: Option<String>,
-    /// What runs it, if it is known.
-    #[serde(serialize_with = "runtime_id")]
-    pub runtime: Option<&'static Runtime>,
     /// State letter of its main thread.
     pub state: char,
     /// Its real user.
@@ -73,8 +72,6 @@ pub struct Facts {
     pub listener_inodes: Vec<u64>,
     /// Its connections.
     pub connections: Vec<Connection>,
-    /// What would start it again.
-    pub supervision: Option<Supervision>,
     /// Whether this user may send it signals.
     pub permitted: bool,
     /// What could not be read, and why.
@@ -141,29 +138,6 @@ pub struct Handler {
     pub sender: Option<i32>,
 }
 
-/// Another process that matters for this one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Relative {
-    /// Its pid.
-    pub pid: i32,
-    /// Its name.
-    pub name: String,
-    /// State letter.
-    pub state: char,
-    /// Its program file, if that can be read.
-    pub program: Option<String>,
-    /// Its arguments in one line, shortened.
-    pub line: String,
-    /// Its session.
-    pub session: i32,
-    /// Signals that it ignores, and that it catches.
-    pub ignored: u64,
-    /// See [`Self::ignored`].
-    pub caught: u64,
-    /// What its standard input is, if that can be read.
-    pub input: Option<String>,
-}
-
 /// A listening socket.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listener {
@@ -228,7 +202,7 @@ impl Facts {
     /// What it is, in a few words: its title or its first arguments.
     #[must_use]
     pub fn title(&self) -> String {
-        relatives::shorten(&self.arguments, &self.name)
+        relative::shorten(&self.arguments, &self.name)
     }
 
     /// The signals that no thread of it lets through.
@@ -257,33 +231,6 @@ impl Facts {
     pub fn is_init(&self) -> bool {
         self.pids.last() == Some(&1) || self.pid == 1
     }
-
-    /// Whether it is a shell that somebody types into: such a one ignores SIGTERM and catches SIGINT (bash(1), SIGNALS).
-    #[must_use]
-    pub fn is_shell_at_a_prompt(&self) -> bool {
-        self.runtime.is_some_and(|runtime| runtime.shell)
-            && self.ignored & bit(Signal::TERM) != 0
-            && self.caught & bit(Signal::INT) != 0
-    }
-
-    /// The signal that ends it gracefully, as far as that is known.
-    #[must_use]
-    pub fn graceful(&self) -> Signal {
-        if self.is_shell_at_a_prompt() {
-            return Signal::HUP;
-        }
-        self.runtime.map_or(Signal::TERM, |runtime| runtime.graceful)
-    }
-
-    /// Its runtime's id; empty when it is not known.
-    #[must_use]
-    pub fn runtime_id(&self) -> &'static str {
-        self.runtime.map_or("", |runtime| runtime.id)
-    }
-}
-
-fn runtime_id<S: serde::Serializer>(runtime: &Option<&'static Runtime>, serializer: S) -> Result<S::Ok, S::Error> {
-    runtime.map(|runtime| runtime.id).serialize(serializer)
 }
 
 #[expect(clippy::ref_option, reason = "serde hands it over like this")]

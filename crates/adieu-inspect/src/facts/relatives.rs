@@ -3,7 +3,7 @@
 use adieu_linux::proc::{executable, stat, status, words};
 use adieu_linux::process;
 
-use super::Relative;
+use super::relative::{Relative, shorten};
 
 /// More than this many descendants are not looked at one by one.
 const MANY: usize = 1000;
@@ -41,29 +41,4 @@ pub(super) fn read(pid: i32) -> Option<Relative> {
 pub(super) fn input(pid: i32) -> Option<String> {
     let link = std::fs::read_link(format!("/proc/{pid}/fd/0")).ok()?;
     Some(link.to_string_lossy().into_owned())
-}
-
-/// Arguments in one line of printable characters; the name in brackets where there are none, as `ps` does.
-pub(super) fn shorten(arguments: &[String], name: &str) -> String {
-    const LONGEST: usize = 120;
-    let text = if arguments.is_empty() { format!("[{name}]") } else { arguments.join(" ") };
-    let mut plain: String = text.chars().map(|c| if c.is_control() { '?' } else { c }).take(LONGEST + 1).collect();
-    if plain.chars().count() > LONGEST {
-        plain.pop();
-        plain.push('…');
-    }
-    plain
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn odd_arguments_make_one_short_line() {
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-        assert_eq!(shorten(&words(&["a\nb", "\u{1b}[31m"]), "x"), "a?b ?[31m");
-        assert_eq!(shorten(&[], "kthread"), "[kthread]");
-        assert_eq!(shorten(&words(&[&"é".repeat(500)]), "x").chars().count(), 121);
-    }
 }

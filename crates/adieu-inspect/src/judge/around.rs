@@ -1,7 +1,9 @@
 //! What surrounds the process: its connections, those that share its sockets, and who would start it again.
 
-use super::{Cause, Finding, Question, Severity};
-use crate::facts::{Connection, Facts, Relative};
+use super::finding::{Cause, Finding, Question, Severity};
+use super::reaction::handles;
+use crate::case::Case;
+use crate::facts::{Connection, Relative};
 use crate::runtime::Effect;
 
 /// Processes of a PostgreSQL server that serve no client, as they title themselves.
@@ -19,8 +21,9 @@ const POSTGRES_OWN: &[&str] = &[
     "io worker",
 ];
 
-pub(super) fn waits_for_clients(facts: &Facts, question: &Question) -> Option<Finding> {
-    let runtime = facts.runtime?;
+pub(super) fn waits_for_clients(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
+    let runtime = case.runtime?;
     let (effect, words) = runtime.effect(question.signal)?;
     if effect != Effect::WaitsForClients {
         return None;
@@ -48,12 +51,13 @@ pub(super) fn waits_for_clients(facts: &Facts, question: &Question) -> Option<Fi
 }
 
 /// It listens no more and has connections that clients have opened: a drain that they keep open.
-pub(super) fn connections_open(facts: &Facts, question: &Question) -> Option<Finding> {
+pub(super) fn connections_open(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let inbound: Vec<&Connection> = facts.connections.iter().filter(|connection| connection.inbound).collect();
     let oldest = inbound.iter().max_by(|a, b| a.idle.total_cmp(&b.idle))?;
     // Before it was asked, only a port that nobody serves any more tells: a worker may be given connections by its master.
     let closed = question.asked.is_some() || inbound.iter().all(|connection| !connection.served);
-    if !facts.listeners.is_empty() || !closed || !super::handles(facts, question.signal) {
+    if !facts.listeners.is_empty() || !closed || !handles(facts, question.signal) {
         return None;
     }
     let owed = inbound.iter().filter(|connection| connection.owed).count();
@@ -85,9 +89,10 @@ pub(crate) fn peers(connections: &[&Connection]) -> String {
     format!("{}{more}", shown.join(", "))
 }
 
-pub(super) fn listener_inherited(facts: &Facts, _question: &Question) -> Option<Finding> {
+pub(super) fn listener_inherited(case: &Case, _question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     // What hands its socket to the program that it watches over stops that program, too.
-    if facts.runtime.is_some_and(|runtime| runtime.keeps_children) {
+    if case.runtime.is_some_and(|runtime| runtime.keeps_children) {
         return None;
     }
     let listener = facts.listeners.iter().find(|listener| !listener.strangers.is_empty())?;
@@ -103,8 +108,8 @@ pub(super) fn listener_inherited(facts: &Facts, _question: &Question) -> Option<
     )
 }
 
-pub(super) fn started_again(facts: &Facts, _question: &Question) -> Option<Finding> {
-    let supervision = facts.supervision.as_ref()?;
+pub(super) fn started_again(case: &Case, _question: &Question) -> Option<Finding> {
+    let supervision = case.supervision.as_ref()?;
     let sentence = format!("{} starts it again when it ends", supervision.by);
     Some(
         Finding::new(Cause::StartedAgain, Severity::Note, sentence)

@@ -2,18 +2,21 @@
 
 use adieu_core::signal::Signal;
 
-use super::{Cause, Disposition, Finding, Question, Severity, disposition, ends_by_default, handles, mask};
-use crate::facts::{Facts, bit};
+use super::finding::{Cause, Finding, Question, Severity, mask};
+use super::reaction::{Disposition, disposition, ends_by_default, handles};
+use crate::case::Case;
+use crate::facts::bit;
 use crate::runtime::Effect;
 
-pub(super) fn init_without_handler(facts: &Facts, question: &Question) -> Option<Finding> {
+pub(super) fn init_without_handler(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let signal = question.signal;
     let without =
         disposition(facts, signal) == Disposition::Default && signal.is_catchable() && !handles(facts, signal);
     if !facts.is_init() || !without || !ends_by_default(signal) {
         return None;
     }
-    let what = if facts.runtime.is_some_and(|runtime| runtime.shell) {
+    let what = if case.runtime.is_some_and(|runtime| runtime.shell) {
         "it is a shell as process 1 of its pid namespace: the kernel drops signals that it has no trap for, and it passes none on"
     } else {
         "it is process 1 of its pid namespace: the kernel drops signals that such a process has no handler for"
@@ -29,14 +32,15 @@ pub(super) fn init_without_handler(facts: &Facts, question: &Question) -> Option
     )
 }
 
-pub(super) fn ignored(facts: &Facts, question: &Question) -> Option<Finding> {
+pub(super) fn ignored(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let signal = question.signal;
     if disposition(facts, signal) != Disposition::Ignored {
         return None;
     }
     let title = facts.arguments.first().map_or("", String::as_str);
     if let (Some(words), Some(parent)) =
-        (facts.runtime.and_then(|runtime| runtime.left_to_master(title)), facts.parent.as_ref())
+        (case.runtime.and_then(|runtime| runtime.left_to_master(title)), facts.parent.as_ref())
     {
         let sentence = format!("it ignores {signal} on purpose: {words}");
         let severity = if question.asked.is_some() { Severity::Blocks } else { Severity::Note };
@@ -46,8 +50,8 @@ pub(super) fn ignored(facts: &Facts, question: &Question) -> Option<Finding> {
                 .advise(format!("stop the server: adieu stop {}", parent.pid)),
         );
     }
-    let (origin, advice) = origin(facts, signal);
-    let as_it_should = facts.is_shell_at_a_prompt() && signal == Signal::TERM && question.asked.is_none();
+    let (origin, advice) = origin(case, signal);
+    let as_it_should = case.is_shell_at_a_prompt() && signal == Signal::TERM && question.asked.is_none();
     let severity = if as_it_should { Severity::Note } else { Severity::Blocks };
     let finding = Finding::new(Cause::Ignored, severity, format!("it ignores {signal}{origin}"));
     let finding = finding.seen(facts, "status", "SigIgn", mask(facts.ignored));
@@ -64,7 +68,8 @@ pub(super) fn ignored(facts: &Facts, question: &Question) -> Option<Finding> {
 }
 
 /// Where it comes from that a signal is ignored: `execve` keeps it, so mostly from whoever started the program.
-fn origin(facts: &Facts, signal: Signal) -> (String, String) {
+fn origin(case: &Case, signal: Signal) -> (String, String) {
+    let facts = &case.facts;
     let both = bit(Signal::INT) | bit(Signal::QUIT);
     let parent = facts.parent.as_ref().filter(|_| facts.parent_ignores & bit(signal) != 0);
     let start_clean = "start it with `adieu run -- ...`, which gives it default dispositions".to_owned();
@@ -78,7 +83,7 @@ fn origin(facts: &Facts, signal: Signal) -> (String, String) {
             "send SIGTERM".to_owned(),
         );
     }
-    if facts.is_shell_at_a_prompt() && signal == Signal::TERM {
+    if case.is_shell_at_a_prompt() && signal == Signal::TERM {
         return (": interactive shells do".to_owned(), "send SIGHUP, as a closing terminal does".to_owned());
     }
     if let Some(parent) = parent {
@@ -89,7 +94,8 @@ fn origin(facts: &Facts, signal: Signal) -> (String, String) {
     (text, format!("let it handle {signal}, or {start_clean}"))
 }
 
-pub(super) fn blocked(facts: &Facts, question: &Question) -> Option<Finding> {
+pub(super) fn blocked(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let (signal, bit) = (question.signal, bit(question.signal));
     let reads = facts.fetched() & bit != 0;
     let in_handler =
@@ -133,8 +139,9 @@ pub(super) fn blocked(facts: &Facts, question: &Question) -> Option<Finding> {
     )
 }
 
-pub(super) fn not_the_graceful_one(facts: &Facts, question: &Question) -> Option<Finding> {
-    let runtime = facts.runtime?;
+pub(super) fn not_the_graceful_one(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
+    let runtime = case.runtime?;
     let (effect, words) = runtime.effect(question.signal)?;
     if runtime.graceful == question.signal || !matches!(effect, Effect::Fast | Effect::WaitsForClients) {
         return None;
@@ -149,9 +156,10 @@ pub(super) fn not_the_graceful_one(facts: &Facts, question: &Question) -> Option
     )
 }
 
-pub(super) fn what_it_does(facts: &Facts, question: &Question) -> Option<Finding> {
+pub(super) fn what_it_does(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let signal = question.signal;
-    let known = facts.runtime.and_then(|runtime| Some((runtime, runtime.effect(signal)?)));
+    let known = case.runtime.and_then(|runtime| Some((runtime, runtime.effect(signal)?)));
     let how = |word: &str| match known {
         Some((runtime, (_, words))) => format!("{word}: {} {words}", runtime.label),
         None => word.to_owned(),

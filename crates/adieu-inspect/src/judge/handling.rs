@@ -1,16 +1,21 @@
 //! The signal is delivered; what keeps the process from acting on it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Cause, Disposition, Finding, Question, Severity, disposition, handles, mask};
-use crate::facts::{Awaited, Facts, Relative, Thread, bit};
 use adieu_core::signal::Signal;
+
+use super::doing::{call, doing, summary};
+use super::finding::{Cause, Finding, Question, Severity, mask};
+use super::reaction::{Disposition, disposition};
+use super::waiting::{child_finding, waits_for_children};
+use crate::case::Case;
+use crate::facts::{Facts, Relative, Thread, bit};
 
 /// Where an event loop or a sleeping program waits: there a signal wakes it.
 const LOOPS: &[&str] = &["epoll_wait", "epoll_pwait", "io_uring_enter", "poll", "ppoll", "select", "pselect6"];
 
-pub(super) fn handler_stuck(facts: &Facts, question: &Question) -> Option<Finding> {
+pub(super) fn handler_stuck(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let in_it = |thread: &&Thread| {
         thread.handler.is_some_and(|handler| handler.may_be_for(question.signal)) && (!thread.moved || thread.busy)
     };
@@ -28,8 +33,9 @@ pub(super) fn handler_stuck(facts: &Facts, question: &Question) -> Option<Findin
     ))
 }
 
-pub(super) fn shutdown_hooks(facts: &Facts, question: &Question) -> Option<Finding> {
-    if facts.runtime_id() != "jvm" {
+pub(super) fn shutdown_hooks(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
+    if case.runtime_id() != "jvm" {
         return None;
     }
     let name = format!("{} handler", question.signal);
@@ -46,8 +52,9 @@ pub(super) fn shutdown_hooks(facts: &Facts, question: &Question) -> Option<Findi
 }
 
 /// A shell runs the trap only once the command in its foreground has ended (bash(1), SIGNALS).
-pub(super) fn shell_waits(facts: &Facts, question: &Question) -> Option<Finding> {
-    let shell = facts.runtime.is_some_and(|runtime| runtime.shell);
+pub(super) fn shell_waits(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
+    let shell = case.runtime.is_some_and(|runtime| runtime.shell);
     let main = facts.main()?;
     let reads_output = main.sleeps_in.as_deref().is_some_and(|place| place.contains("pipe_read"));
     let waits = waits_for_children(main) || reads_output;
@@ -96,8 +103,9 @@ fn is_in_background(facts: &Facts, child: &Relative) -> bool {
     child.ignored & interrupt != 0 && facts.ignored & interrupt == 0
 }
 
-pub(super) fn shell_keeps(facts: &Facts, question: &Question) -> Option<Finding> {
-    let shell = facts.runtime.is_some_and(|runtime| runtime.shell);
+pub(super) fn shell_keeps(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
+    let shell = case.runtime.is_some_and(|runtime| runtime.shell);
     let default = disposition(facts, question.signal) == Disposition::Default && question.signal.is_catchable();
     let child = facts.children.iter().find(|child| child.state != 'Z')?;
     (shell && default && !facts.is_init()).then(|| {
@@ -118,8 +126,9 @@ pub(super) fn shell_keeps(facts: &Facts, question: &Question) -> Option<Finding>
 /// So many seconds long a program that computes may be on its start.
 const STARTING: f64 = 5.0;
 
-pub(super) fn main_thread(facts: &Facts, question: &Question) -> Option<Finding> {
-    let runtime = facts.runtime.filter(|runtime| runtime.main_thread_handles)?;
+pub(super) fn main_thread(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
+    let runtime = case.runtime.filter(|runtime| runtime.main_thread_handles)?;
     let main = facts.main()?;
     if disposition(facts, question.signal) != Disposition::Caught {
         return None;
@@ -155,90 +164,9 @@ pub(super) fn main_thread(facts: &Facts, question: &Question) -> Option<Finding>
     })
 }
 
-/// Asked already: it waits for a child of its own.
-pub(super) fn waits_for_child(facts: &Facts, question: &Question) -> Option<Finding> {
-    question.asked?;
-    let shell = facts.runtime.is_some_and(|runtime| runtime.shell);
-    if shell || !handles(facts, question.signal) {
-        return None;
-    }
-    let child = facts.children.iter().find(|child| child.state != 'Z')?;
-    let waiter = facts.threads.iter().find(|thread| waits_for_children(thread))?;
-    let sentence = format!("it has {} and waits for its child {} (pid {})", question.signal, child.name, child.pid);
-    Some(
-        child_finding(facts, child, sentence)
-            .seen(facts, &format!("task/{}/syscall", waiter.id), "", call(waiter))
-            .advise(format!("see why that one does not end: adieu doctor {}", child.pid)),
-    )
-}
-
-/// Asked already: its main thread waits for somebody who can be named.
-pub(super) fn waits_for(facts: &Facts, question: &Question) -> Option<Finding> {
-    question.asked?;
-    // Java's main thread waits for Java's own first thread all its life.
-    if facts.runtime_id() == "jvm" || !handles(facts, question.signal) || facts.waiting() & bit(question.signal) != 0 {
-        return None;
-    }
-    let main = facts.main().filter(|main| !main.moved)?;
-    let sibling = |id: i32| facts.threads.iter().find(|thread| thread.id == id);
-    let (cause, advice) = match main.waits_for.as_ref()? {
-        Awaited::FileLock { holder: Some(holder), .. } => {
-            (Cause::WaitsForLock, format!("see why that one does not let go of it: adieu doctor {}", holder.pid))
-        }
-        Awaited::FileLock { holder: None, file } => {
-            (Cause::WaitsForLock, format!("see who has it open, and end that one: fuser {file}"))
-        }
-        Awaited::Lock { process: Some(process), .. } => {
-            (Cause::WaitsForLock, format!("see why that one does not let go of it: adieu doctor {}", process.pid))
-        }
-        Awaited::Lock { thread, .. } if *thread == main.id => (
-            Cause::WaitsForLock,
-            "do not take a lock twice in one thread; a destructor, an exit handler or a signal handler may do so"
-                .to_owned(),
-        ),
-        Awaited::Lock { .. } => {
-            (Cause::WaitsForLock, "let that thread give the lock up before it waits for anything else".to_owned())
-        }
-        Awaited::LockAtFork { .. } => (
-            Cause::WaitsForLock,
-            "a program with threads must start another program right after fork (fork(2)): use posix_spawn, or fork before \
-             there are threads"
-                .to_owned(),
-        ),
-        Awaited::Thread { .. } => {
-            (Cause::WaitsForThread, "tell that thread to end before it is waited for, or do not wait for it".to_owned())
-        }
-        Awaited::Pipe { others, .. } => {
-            let advice = match others.first() {
-                Some(other) => format!(
-                    "end pid {}, or let it close the pipe (O_CLOEXEC keeps descriptors from children)",
-                    other.pid
-                ),
-                None => "let it close its own copy of the other end".to_owned(),
-            };
-            (Cause::WaitsForPeer, advice)
-        }
-        Awaited::Peer { .. } => {
-            (Cause::WaitsForPeer, "give that wait a time-out, or end the connection from the other side".to_owned())
-        }
-        Awaited::Client { .. } | Awaited::File { .. } | Awaited::Time { .. } => return None,
-    };
-    let mut sentence = format!("it has had {} and its main thread {}", question.signal, doing(main));
-    if let Some(Awaited::Thread { thread, .. } | Awaited::Lock { thread, process: None, .. }) = &main.waits_for
-        && let Some(other) = sibling(*thread).filter(|other| other.id != main.id)
-    {
-        sentence.push_str(&format!(", which {}", doing(other)));
-    }
-    let finding = Finding::new(cause, Severity::Blocks, sentence).seen(facts, "syscall", "", call(main));
-    let finding = match &main.waits_for {
-        Some(Awaited::FileLock { .. }) => finding.seen_in("/proc/locks".to_owned(), "->", facts.pid),
-        _ => finding,
-    };
-    Some(finding.advise(advice))
-}
-
 /// Asked already, and nothing else explains it.
-pub(super) fn no_effect(facts: &Facts, question: &Question) -> Option<Finding> {
+pub(super) fn no_effect(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let asked = question.asked?;
     let signal = question.signal;
     if disposition(facts, signal) == Disposition::Ignored || facts.waiting() & bit(signal) != 0 {
@@ -254,16 +182,16 @@ pub(super) fn no_effect(facts: &Facts, question: &Question) -> Option<Finding> {
     if let Some(main) = facts.main() {
         finding = finding.seen(facts, "syscall", "", call(main));
     }
-    Some(finding.advise(what_then(facts)))
+    Some(finding.advise(what_then(case)))
 }
 
 /// What to do about one that goes on, by what is known of such programs and by what its main thread waits in.
-fn what_then(facts: &Facts) -> &'static str {
+fn what_then(case: &Case) -> &'static str {
     /// These are taken up again after a handler that was installed with SA_RESTART (signal(7)).
     const TAKEN_UP_AGAIN: &[&str] =
         &["accept", "accept4", "read", "readv", "recvfrom", "recvmsg", "flock", "fcntl", "wait4", "waitid", "futex"];
-    let known = facts.runtime.map_or("", |runtime| runtime.goes_on);
-    let call = facts.main().and_then(|main| main.call?.name).unwrap_or_default();
+    let known = case.runtime.map_or("", |runtime| runtime.goes_on);
+    let call = case.facts.main().and_then(|main| main.call?.name).unwrap_or_default();
     if !known.is_empty() {
         known
     } else if TAKEN_UP_AGAIN.contains(&call) {
@@ -272,53 +200,4 @@ fn what_then(facts: &Facts) -> &'static str {
     } else {
         "its handler does not lead to its end; what its threads do may tell why (`adieu stop --dump`)"
     }
-}
-
-fn child_finding(facts: &Facts, child: &Relative, sentence: String) -> Finding {
-    Finding::new(Cause::WaitsForChild, Severity::Blocks, sentence)
-        .seen(facts, "wchan", "", facts.main().and_then(|main| main.sleeps_in.as_deref()).unwrap_or("?"))
-        .seen_in(format!("/proc/{}/status", child.pid), "PPid", facts.pid)
-}
-
-fn waits_for_children(thread: &Thread) -> bool {
-    let by_call = thread.call.and_then(|call| call.name).is_some_and(|name| matches!(name, "wait4" | "waitid"));
-    by_call || thread.sleeps_in.as_deref() == Some("do_wait")
-}
-
-/// The system call for evidence.
-fn call(thread: &Thread) -> String {
-    match thread.call {
-        Some(call) => call.name.map_or_else(|| call.number.to_string(), |name| format!("{} ({name})", call.number)),
-        None => format!("state {}", thread.state),
-    }
-}
-
-/// What a thread does, for people.
-pub(crate) fn doing(thread: &Thread) -> String {
-    let place = thread.call.and_then(|call| call.name).map(str::to_owned).or_else(|| thread.sleeps_in.clone());
-    let what = thread.waits_for.as_ref().map(|awaited| awaited.told_by(thread.id)).unwrap_or_default();
-    match (thread.busy, place) {
-        (true, _) => "computes".to_owned(),
-        (false, Some(place)) => format!("waits in {place}{what}"),
-        (false, None) if thread.state == 'R' => "runs".to_owned(),
-        (false, None) => format!("is in state {}", thread.state),
-    }
-}
-
-/// What its threads do, those that do the same together.
-#[must_use]
-pub fn summary(facts: &Facts) -> String {
-    let mut groups: BTreeMap<String, usize> = BTreeMap::new();
-    for thread in facts.threads.iter().skip(1) {
-        *groups.entry(doing(thread)).or_default() += 1;
-    }
-    let mut parts: Vec<String> =
-        facts.main().map(|main| format!("its main thread {}", doing(main))).into_iter().collect();
-    let mut groups: Vec<(String, usize)> = groups.into_iter().collect();
-    groups.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    parts.extend(groups.into_iter().take(4).map(|(what, count)| match count {
-        1 => format!("another one {what}"),
-        _ => format!("{count} others: {what}"),
-    }));
-    parts.join("; ")
 }

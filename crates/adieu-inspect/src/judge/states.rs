@@ -2,10 +2,13 @@
 
 use adieu_core::signal::Signal;
 
-use super::{Cause, Finding, Question, Severity, is_deadly};
-use crate::facts::{Facts, Thread};
+use super::finding::{Cause, Finding, Question, Severity};
+use super::reaction::is_deadly;
+use crate::case::Case;
+use crate::facts::Thread;
 
-pub(super) fn zombie(facts: &Facts, _question: &Question) -> Option<Finding> {
+pub(super) fn zombie(case: &Case, _question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let others_run = facts.threads.iter().skip(1).any(|thread| !matches!(thread.state, 'Z' | 'X'));
     if !matches!(facts.state, 'Z' | 'X') || others_run {
         return None;
@@ -28,7 +31,8 @@ pub(super) fn zombie(facts: &Facts, _question: &Question) -> Option<Finding> {
     )
 }
 
-pub(super) fn kernel_thread(facts: &Facts, _question: &Question) -> Option<Finding> {
+pub(super) fn kernel_thread(case: &Case, _question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     facts.kernel_thread.then(|| {
         Finding::new(Cause::KernelThread, Severity::Blocks, "it is a thread of the kernel: signals do not end it").seen(
             facts,
@@ -39,7 +43,8 @@ pub(super) fn kernel_thread(facts: &Facts, _question: &Question) -> Option<Findi
     })
 }
 
-pub(super) fn not_permitted(facts: &Facts, _question: &Question) -> Option<Finding> {
+pub(super) fn not_permitted(case: &Case, _question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     (!facts.permitted).then(|| {
         let sentence = format!("it belongs to user {}: this user may not send it signals", facts.user);
         Finding::new(Cause::NotPermitted, Severity::Blocks, sentence)
@@ -48,7 +53,8 @@ pub(super) fn not_permitted(facts: &Facts, _question: &Question) -> Option<Findi
     })
 }
 
-pub(super) fn frozen(facts: &Facts, question: &Question) -> Option<Finding> {
+pub(super) fn frozen(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let frozen = facts.frozen.as_ref().filter(|frozen| frozen.v1 || !is_deadly(facts, question.signal))?;
     let what = if frozen.v1 { "it does not even die of SIGKILL" } else { "its handlers do not run" };
     Some(
@@ -58,7 +64,8 @@ pub(super) fn frozen(facts: &Facts, question: &Question) -> Option<Finding> {
     )
 }
 
-pub(super) fn traced(facts: &Facts, _question: &Question) -> Option<Finding> {
+pub(super) fn traced(case: &Case, _question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let tracer = facts.tracer.as_ref()?;
     let stopped = facts.threads.iter().any(|thread| thread.state == 't') || facts.state == 't';
     // A tracer that only watches (strace) lets it run.
@@ -71,7 +78,8 @@ pub(super) fn traced(facts: &Facts, _question: &Question) -> Option<Finding> {
     })
 }
 
-pub(super) fn stopped(facts: &Facts, question: &Question) -> Option<Finding> {
+pub(super) fn stopped(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let stopped = facts.state == 'T' && ![Signal::KILL, Signal::CONT].contains(&question.signal);
     stopped.then(|| {
         let sentence = format!("it is stopped (SIGSTOP, Ctrl-Z, or a background job that uses the terminal): {} waits until it is continued", question.signal);
@@ -81,7 +89,8 @@ pub(super) fn stopped(facts: &Facts, question: &Question) -> Option<Finding> {
     })
 }
 
-pub(super) fn dumps_core(facts: &Facts, _question: &Question) -> Option<Finding> {
+pub(super) fn dumps_core(case: &Case, _question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     facts.dumps_core.then(|| {
         Finding::new(Cause::DumpsCore, Severity::Blocks, "it is dying already and writes its core dump")
             .seen(facts, "status", "CoreDumping", 1)
@@ -89,7 +98,8 @@ pub(super) fn dumps_core(facts: &Facts, _question: &Question) -> Option<Finding>
     })
 }
 
-pub(super) fn uninterruptible(facts: &Facts, question: &Question) -> Option<Finding> {
+pub(super) fn uninterruptible(case: &Case, question: &Question) -> Option<Finding> {
+    let facts = &case.facts;
     let stuck = |thread: &&Thread| thread.state == 'D' && !thread.moved;
     let thread = facts.threads.iter().find(stuck)?;
     let vfork = waits_for_vfork(thread);

@@ -1,5 +1,9 @@
+use std::time::Duration;
+
+use adieu_core::signal::Signal;
+
 use super::*;
-use crate::facts::{Call, Handler, Relative, Thread};
+use crate::facts::{Call, Facts, Handler, Relative, Thread, bit};
 
 const TERM: Question = Question { signal: Signal::TERM, asked: None };
 
@@ -18,7 +22,7 @@ fn healthy() -> Facts {
 }
 
 fn first(facts: &Facts, question: &Question) -> (Cause, Severity) {
-    let findings = judge(facts, question);
+    let findings = judge(&Case::of(facts.clone()), question);
     let first = findings.first().expect("never empty");
     assert!(!first.sentence.is_empty() && !first.evidence.is_empty(), "{first:?}");
     assert!(first.severity == Severity::Note || !first.advice.is_empty() || first.cause == Cause::KernelThread);
@@ -61,7 +65,6 @@ fn a_part_of_a_server_that_ignores_the_stop_on_purpose_is_in_good_health() {
     let part = |title: &str| {
         let mut facts = Facts { ignored: bit(Signal::TERM), arguments: vec![title.to_owned()], ..healthy() };
         facts.parent = Some(Relative { pid: 6, ..Relative::default() });
-        facts.runtime = crate::runtime::recognise(&facts);
         facts
     };
     let checkpointer = part("postgres: 15/main: checkpointer ");
@@ -100,7 +103,7 @@ fn what_holds_every_signal_comes_before_what_the_signal_does() {
     facts.permitted = false;
     assert_eq!(first(&facts, &TERM).0, Cause::NotPermitted);
     facts.state = 'Z';
-    assert_eq!(judge(&facts, &TERM).len(), 1);
+    assert_eq!(judge(&Case::of(facts.clone()), &TERM).len(), 1);
     assert_eq!(first(&facts, &TERM).0, Cause::Zombie);
     facts.threads.push(Thread { id: 8, state: 'S', ..Thread::default() });
     assert_eq!(first(&facts, &TERM).0, Cause::NotPermitted, "its other threads live");
@@ -152,7 +155,6 @@ fn a_busy_main_thread_delays_its_handlers_only_where_they_wait_for_it() {
     let busy = |program: &str| {
         let mut facts = Facts { program: Some(program.to_owned()), age: 60.0, ..healthy() };
         facts.threads[0].busy = true;
-        facts.runtime = crate::runtime::recognise(&facts);
         facts
     };
     assert_eq!(first(&busy("/usr/bin/node"), &TERM), (Cause::MainThreadBusy, Severity::Blocks));
@@ -174,9 +176,8 @@ fn a_shell_at_a_prompt_is_in_good_health_and_hung_up() {
         caught: bit(Signal::INT) | bit(Signal::HUP),
         ..healthy()
     };
-    facts.runtime = crate::runtime::recognise(&facts);
     assert_eq!(first(&facts, &TERM), (Cause::Ignored, Severity::Note));
-    assert_eq!(facts.graceful(), Signal::HUP);
+    assert_eq!(Case::of(facts.clone()).graceful(), Signal::HUP);
     facts.caught = 0;
     assert_eq!(first(&facts, &TERM), (Cause::Ignored, Severity::Blocks), "trap '' TERM in a script");
 }

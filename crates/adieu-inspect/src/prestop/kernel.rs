@@ -13,8 +13,6 @@ use adieu_linux::diag::{Closings, Identity, Place, Socket, look_up, state, tcp_s
 use adieu_linux::netns::tcp_counters;
 use adieu_linux::poll::{Readiness, poll};
 
-use super::left;
-
 /// Everything that is a connection of a server.
 const CONNECTED: [u8; 7] = [
     state::ESTABLISHED,
@@ -33,6 +31,11 @@ const FEW: usize = 1000;
 const BREATH: Duration = Duration::from_millis(10);
 /// So many at a time: a flood of them must not keep us from looking.
 const AT_ONCE: usize = 4096;
+
+/// The time until then.
+pub(super) fn left(until: Timestamp) -> Duration {
+    until.since(clock::now())
+}
 
 pub(super) struct Kernel {
     places: Vec<Place>,

@@ -5,7 +5,6 @@ mod table;
 
 use std::fmt;
 use std::io;
-use std::time::Duration;
 
 use adieu_core::Timestamp;
 use adieu_core::prestop::{Action, Config, Event, Look, Observation, Prestop, Summary};
@@ -119,13 +118,9 @@ impl View {
     fn wait(&mut self, until: Timestamp) {
         match self {
             Self::Kernel(kernel) => kernel.wait(until),
-            Self::Table(_) | Self::Nothing => std::thread::sleep(left(until)),
+            Self::Table(_) | Self::Nothing => std::thread::sleep(kernel::left(until)),
         }
     }
-}
-
-fn left(until: Timestamp) -> Duration {
-    until.since(clock::now())
 }
 
 fn list(ports: &[u16]) -> String {

@@ -7,7 +7,7 @@ use adieu_core::signal::Signal;
 use serde::Serialize;
 
 pub use self::table::ALL;
-use crate::facts::Facts;
+use crate::facts::{Facts, bit};
 
 /// What a signal does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -84,6 +84,13 @@ impl Runtime {
     #[must_use]
     pub fn left_to_master(&self, title: &str) -> Option<&'static str> {
         self.left_to_its_master.iter().find(|(part, _)| title.contains(part)).map(|(_, words)| *words)
+    }
+
+    /// Whether a process of this kind is a shell that somebody types into: such a one ignores SIGTERM and catches SIGINT
+    /// (bash(1), SIGNALS).
+    #[must_use]
+    pub fn is_at_a_prompt(&self, facts: &Facts) -> bool {
+        self.shell && facts.ignored & bit(Signal::TERM) != 0 && facts.caught & bit(Signal::INT) != 0
     }
 
     /// The signal that makes it write down what it is doing.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use crate::case::Case;
 use crate::facts::{Facts, bit};
 use crate::judge::doing;
 use crate::runtime::Effect;
@@ -19,12 +20,13 @@ use crate::target::Target;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Writes all of it into a file in `directory`, and returns its path.
-pub(super) fn keep(target: &Target, facts: &Facts, directory: &Path) -> io::Result<PathBuf> {
+pub(super) fn keep(target: &Target, case: &Case, directory: &Path) -> io::Result<PathBuf> {
+    let facts = &case.facts;
     let now = adieu_linux::clock::wall().as_secs();
     let file = directory.join(format!("adieu-{}-{now}.dump", facts.pid));
     let mut out = File::create_new(&file)?;
     out.write_all(kernel_view(facts).as_bytes())?;
-    let dump = facts.runtime.and_then(|runtime| Some((runtime, runtime.dump()?)));
+    let dump = case.runtime.and_then(|runtime| Some((runtime, runtime.dump()?)));
     if let Some((runtime, (signal, effect))) = dump
         && facts.caught & bit(signal) != 0
     {

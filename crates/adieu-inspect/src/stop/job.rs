@@ -11,6 +11,7 @@ use adieu_linux::{clock, process};
 
 use super::before::Running;
 use super::{Entry, Options, Outcome, Standing, Watcher, What, dump};
+use crate::case::Case;
 use crate::facts::{self, Facts};
 use crate::judge::{Cause, Finding, Question, judge};
 use crate::target::Target;
@@ -33,7 +34,7 @@ const HOPELESS: &[Cause] = &[
 pub(super) struct Job<'a> {
     target: Target,
     /// As it was when it was asked.
-    facts: Facts,
+    case: Case,
     options: &'a Options,
     signal: Signal,
     ladder: Ladder,
@@ -52,16 +53,13 @@ pub(super) struct Job<'a> {
 impl<'a> Job<'a> {
     pub(super) fn new(target: Target, options: &'a Options, began: Timestamp) -> Self {
         // What is reaped while it is looked at has ended: the pidfd says so.
-        let facts = facts::collect(&target, Duration::ZERO).unwrap_or_else(|_| Facts {
-            pid: target.pid(),
-            state: 'X',
-            ..Facts::default()
-        });
-        let signal = options.signal.unwrap_or_else(|| facts.graceful());
+        let case = Case::collect(&target, Duration::ZERO)
+            .unwrap_or_else(|_| Case::of(Facts { pid: target.pid(), state: 'X', ..Facts::default() }));
+        let signal = options.signal.unwrap_or_else(|| case.graceful());
         let ladder = Ladder::new(options.force, options.dump.is_some());
         Self {
             target,
-            facts,
+            case,
             options,
             signal,
             ladder,
@@ -79,13 +77,13 @@ impl<'a> Job<'a> {
 
     fn note(&self, watcher: &mut dyn Watcher, what: What, text: impl Into<String>) {
         let at = (clock::now() - self.began).as_secs_f64();
-        watcher.entry(&Entry { at, pid: self.facts.pid, what, text: text.into() });
+        watcher.entry(&Entry { at, pid: self.case.facts.pid, what, text: text.into() });
     }
 
     pub(super) fn begin(&mut self, watcher: &mut dyn Watcher) {
         self.look_for_descendants();
         let question = Question { signal: self.signal, asked: None };
-        self.findings = judge(&self.facts, &question).into_iter().filter(Finding::is_alarming).collect();
+        self.findings = judge(&self.case, &question).into_iter().filter(Finding::is_alarming).collect();
         let pre_stop = self.options.before.is_some();
         self.ladder.handle(self.began, Event::Request { grace: self.options.grace, pre_stop });
         self.act(self.began, watcher);
@@ -137,7 +135,7 @@ impl<'a> Job<'a> {
             self.look_for_descendants();
             self.main_gone = true;
             self.ended = Some(now);
-            self.note(watcher, What::Ended, format!("{} has ended", self.facts.name));
+            self.note(watcher, What::Ended, format!("{} has ended", self.case.facts.name));
             self.ladder.handle(now, Event::MainGone);
         }
         let rest_gone = !self.options.tree || self.tree.iter().all(Target::has_ended);
@@ -155,7 +153,7 @@ impl<'a> Job<'a> {
                 Action::AskRest => self.ask_rest(watcher),
                 Action::Judge => self.diagnose(watcher),
                 Action::AskPerson => {
-                    let yes = watcher.may_kill(&self.facts, &self.findings);
+                    let yes = watcher.may_kill(&self.case.facts, &self.findings);
                     // It may have ended while a person was thinking.
                     self.notice(clock::now(), watcher);
                     self.ladder.handle(clock::now(), Event::Answered(yes));
@@ -166,14 +164,14 @@ impl<'a> Job<'a> {
         }
         if self.ladder.end() == Some(End::StillThere) && self.ended.is_none() {
             self.ended = Some(now);
-            self.note(watcher, What::StillThere, format!("{} is still there", self.facts.name));
+            self.note(watcher, What::StillThere, format!("{} is still there", self.case.facts.name));
         }
     }
 
     fn run_before(&mut self, budget: Duration, watcher: &mut dyn Watcher) {
         let Some(before) = &self.options.before else { return };
         self.note(watcher, What::PreStop, format!("pre-stop: {before}"));
-        match Running::start(before, self.facts.pid, budget) {
+        match Running::start(before, self.case.facts.pid, budget) {
             Ok(running) => self.before = Some(running),
             Err(error) => {
                 self.note(watcher, What::PreStopDone, format!("pre-stop failed: {error}"));
@@ -187,7 +185,7 @@ impl<'a> Job<'a> {
         self.look_for_descendants();
         self.asked = Some(clock::now());
         match self.target.send(self.signal) {
-            Ok(()) => self.note(watcher, What::Asked, format!("{} sent to {}", self.signal, self.facts.title())),
+            Ok(()) => self.note(watcher, What::Asked, format!("{} sent to {}", self.signal, self.case.facts.title())),
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 self.not_permitted = true;
                 self.note(watcher, What::NotPermitted, format!("{} may not be sent to it", self.signal));
@@ -195,7 +193,7 @@ impl<'a> Job<'a> {
             // It has ended in this moment.
             Err(_) => return,
         }
-        if self.facts.state == 'T' && self.target.send(Signal::CONT).is_ok() {
+        if self.case.facts.state == 'T' && self.target.send(Signal::CONT).is_ok() {
             self.note(watcher, What::Continued, "it was stopped: SIGCONT sent");
         }
     }
@@ -218,15 +216,15 @@ impl<'a> Job<'a> {
         let question = Question { signal: self.signal, asked: Some(waited) };
         let left =
             if self.main_gone { self.tree.iter().find(|target| !target.has_ended()) } else { Some(&self.target) };
-        let looked = left.map(|target| facts::collect(target, WATCH));
-        if let Some(Ok(mut facts)) = looked {
+        let looked = left.map(|target| Case::collect(target, WATCH));
+        if let Some(Ok(mut case)) = looked {
             // What came in on a port that it listened on when it was asked.
-            let ports: Vec<u16> = self.facts.listeners.iter().map(|listener| listener.address.port()).collect();
-            for connection in &mut facts.connections {
+            let ports: Vec<u16> = self.case.facts.listeners.iter().map(|listener| listener.address.port()).collect();
+            for connection in &mut case.facts.connections {
                 connection.inbound |= ports.contains(&connection.local.port());
             }
-            self.findings = judge(&facts, &question).into_iter().filter(Finding::is_alarming).collect();
-            self.facts.threads = facts.threads;
+            self.findings = judge(&case, &question).into_iter().filter(Finding::is_alarming).collect();
+            self.case.facts.threads = case.facts.threads;
         }
         // It may have ended while it was looked at.
         self.notice(clock::now(), watcher);
@@ -240,7 +238,7 @@ impl<'a> Job<'a> {
 
     fn dump(&mut self, watcher: &mut dyn Watcher) {
         let Some(place) = &self.options.dump else { return };
-        let text = match dump::keep(&self.target, &self.facts, place) {
+        let text = match dump::keep(&self.target, &self.case, place) {
             Ok(file) => format!("what it was doing is kept in {}", file.display()),
             Err(error) => format!("what it was doing cannot be kept: {error}"),
         };
@@ -250,7 +248,7 @@ impl<'a> Job<'a> {
     fn kill(&mut self, watcher: &mut dyn Watcher) {
         let first = !self.main_gone && self.target.send(Signal::KILL).is_ok();
         self.look_for_descendants();
-        let mut killed: Vec<i32> = first.then_some(self.facts.pid).into_iter().collect();
+        let mut killed: Vec<i32> = first.then_some(self.case.facts.pid).into_iter().collect();
         if self.options.tree {
             let rest = self.tree.iter().filter(|target| !target.has_ended() && target.send(Signal::KILL).is_ok());
             killed.extend(rest.map(Target::pid));
@@ -288,11 +286,11 @@ impl<'a> Job<'a> {
 
     pub(super) fn standing(&self) -> Standing {
         let now = facts::collect(&self.target, Duration::ZERO);
-        let facts = now.as_ref().unwrap_or(&self.facts);
+        let facts = now.as_ref().unwrap_or(&self.case.facts);
         let inbound = facts.connections.iter().filter(|connection| connection.inbound);
         Standing {
-            pid: self.facts.pid,
-            name: self.facts.name.clone(),
+            pid: self.case.facts.pid,
+            name: self.case.facts.name.clone(),
             left: self.ladder.deadline().map(|deadline| deadline - clock::now()),
             connections: (inbound.clone().count(), inbound.filter(|connection| connection.owed).count()),
             threads: (facts.threads.len(), facts.threads.iter().filter(|thread| thread.state == 'D').count()),
@@ -308,7 +306,7 @@ impl<'a> Job<'a> {
                 let name = stat::read(target.pid()).map_or_else(|_| "?".to_owned(), |stat| stat.comm);
                 self.note(watcher, What::LeftBehind, format!("{name} (pid {}) goes on", target.pid()));
                 let held = adieu_linux::descriptors::sockets(target.pid()).unwrap_or_default();
-                for (listener, inode) in self.facts.listeners.iter().zip(&self.facts.listener_inodes) {
+                for (listener, inode) in self.case.facts.listeners.iter().zip(&self.case.facts.listener_inodes) {
                     if held.iter().any(|(_, other)| other == inode) {
                         let (address, pid) = (listener.address, target.pid());
                         self.note(
@@ -322,8 +320,8 @@ impl<'a> Job<'a> {
             }
         }
         Outcome {
-            pid: self.facts.pid,
-            title: self.facts.title(),
+            pid: self.case.facts.pid,
+            title: self.case.facts.title(),
             signal: self.signal,
             end,
             not_permitted: self.not_permitted,

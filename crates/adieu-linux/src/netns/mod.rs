@@ -9,7 +9,7 @@ use std::io;
 
 pub use self::counters::Counters;
 pub use self::table::Row;
-use crate::process::read_whole;
+use crate::whole::read_whole;
 
 /// The TCP sockets of both families, those in TIME_WAIT included.
 ///

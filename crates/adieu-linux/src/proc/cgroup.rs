@@ -84,7 +84,7 @@ pub fn frozen(pid: i32) -> Result<Option<Frozen>, Unread> {
 }
 
 fn text(place: &Path, file: &str) -> Option<String> {
-    Some(crate::process::read_text(place.join(file)).ok()?.trim().to_owned())
+    Some(crate::whole::read_text(place.join(file)).ok()?.trim().to_owned())
 }
 
 fn frozen_v1(place: &Path) -> Option<Frozen> {
@@ -107,7 +107,7 @@ fn frozen_v2(place: &Path) -> Option<Frozen> {
 /// # Errors
 /// [`Unread`] when the directory is no cgroup.
 pub fn processes(place: &Path) -> Result<Vec<i32>, Unread> {
-    let text = crate::process::read_text(place.join("cgroup.procs"))?;
+    let text = crate::whole::read_text(place.join("cgroup.procs"))?;
     let mut found: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
     for entry in fs::read_dir(place)?.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {

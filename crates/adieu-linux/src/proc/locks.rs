@@ -30,7 +30,7 @@ fn line(line: &str) -> Option<Lock> {
 /// Who has taken the lock that a process waits for, as its pid in this namespace; see [`Lock::pid`].
 #[must_use]
 pub fn holder(pid: i32) -> Option<i32> {
-    let locks = parse(&crate::process::read_whole("/proc/locks").ok()?);
+    let locks = parse(&crate::whole::read_whole("/proc/locks").ok()?);
     let wanted = locks.iter().find(|lock| lock.waits && lock.pid == pid)?.id;
     locks.iter().find(|lock| !lock.waits && lock.id == wanted).map(|lock| lock.pid)
 }

@@ -49,7 +49,7 @@ impl From<io::Error> for Unread {
 /// # Errors
 /// [`Unread`].
 pub fn bytes(pid: i32, file: &str) -> Result<Vec<u8>, Unread> {
-    Ok(crate::process::read_whole(format!("/proc/{pid}/{file}"))?)
+    Ok(crate::whole::read_whole(format!("/proc/{pid}/{file}"))?)
 }
 
 /// The numbers that name entries of a directory of `/proc`: processes, threads, descriptors. In no order.

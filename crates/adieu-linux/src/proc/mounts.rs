@@ -52,7 +52,7 @@ fn unescape(word: &[u8]) -> PathBuf {
 /// The mounts that this process sees; empty without `/proc`.
 #[must_use]
 pub fn ours() -> Vec<Mount> {
-    crate::process::read_whole("/proc/self/mountinfo").map(|bytes| parse(&bytes)).unwrap_or_default()
+    crate::whole::read_whole("/proc/self/mountinfo").map(|bytes| parse(&bytes)).unwrap_or_default()
 }
 
 #[cfg(test)]

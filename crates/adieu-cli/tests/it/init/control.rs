@@ -80,6 +80,31 @@ fn a_name_that_is_not_asked_for_is_the_next_free_one() {
 }
 
 #[test]
+fn an_instance_is_found_by_its_name_with_and_without_an_at_sign_or_as_the_only_one() {
+    let scene = Scene::new();
+    let mut web = sleeps(&scene, &["--name", "web"]);
+    for name in ["web", "@web"] {
+        for words in [&["status", name][..], &["send", name, "CONT"], &["timeline", name], &["doctor", name]] {
+            let (code, error) = code_and_error(&scene.adieu(words));
+            assert_eq!(code, Some(0), "{words:?}: {error}");
+        }
+    }
+    let timeline = scene.adieu(&["timeline"]);
+    assert_eq!(timeline.status.code(), Some(0));
+    assert!(!timeline.stdout.is_empty());
+    // A signal goes only where it is meant to.
+    let (code, error) = code_and_error(&scene.adieu(&["send", "CONT"]));
+    assert_eq!(code, Some(2));
+    assert!(error.ends_with("adieu: running instances: web\n"), "{error}");
+    let mut other = sleeps(&scene, &["--name", "other"]);
+    let (code, error) = code_and_error(&scene.adieu(&["timeline"]));
+    assert_eq!((code, error.as_str()), (Some(2), "adieu: several instances run, name one of them: other, web\n"));
+    other.stop();
+    assert_eq!(scene.adieu(&["stop", "@web"]).status.code(), Some(0));
+    web.wait();
+}
+
+#[test]
 fn what_a_killed_instance_leaves_is_in_nobodys_way() {
     let scene = Scene::new();
     let mut first = sleeps(&scene, &["--name", "x", "--sockets", "off"]);
