@@ -18,27 +18,27 @@ use crate::{instance, render};
 enum Until {
     /// New connections go to the new generation
     Switched,
-    /// The old one is not needed as a fallback any more
+    /// The old generation is not needed as a fallback any more
     Settled,
-    /// The old one is gone
+    /// The old generation is gone
     Drained,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ReloadArgs {
-    /// The instance [the only one that runs]
+    /// Name of the instance [the only running instance]
     #[arg(value_parser = instance::name)]
     name: Option<String>,
-    /// What to wait for
+    /// When to return
     #[arg(long, value_enum, default_value = "settled")]
     wait: Until,
-    /// Set a variable for the new generation and those after it (repeatable)
+    /// Set an environment variable for the new and all later generations (repeatable)
     #[arg(long = "env", value_name = "K=V", value_parser = parse_variable)]
     set: Vec<(String, String)>,
-    /// Remove a variable (repeatable)
+    /// Remove an environment variable (repeatable)
     #[arg(long, value_name = "K", value_parser = parse_variable_name)]
     unset: Vec<String>,
-    /// A new command line, kept if the reload succeeds
+    /// New command line, kept if the reload succeeds
     #[arg(last = true, value_name = "NEWCMD")]
     command: Vec<String>,
 }
@@ -56,30 +56,30 @@ fn parse_variable_name(text: &str) -> Result<String, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// One instance [all]
+    /// Name of the instance [all]
     #[arg(value_parser = instance::name)]
     name: Option<String>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct SendArgs {
-    /// The instance
+    /// Name of the instance
     #[arg(value_parser = instance::name)]
     name: String,
-    /// The signal, by name or number
+    /// Signal, by name or number
     #[arg(value_parser = |text: &str| text.parse::<Signal>().map_err(|error| error.to_string()))]
     signal: Signal,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TimelineArgs {
-    /// The instance [the only one that runs]
+    /// Name of the instance [the only running instance]
     #[arg(value_parser = instance::name)]
     name: Option<String>,
-    /// As JSON, one entry per line
+    /// Print JSON, one entry per line
     #[arg(long)]
     json: bool,
 }

@@ -23,16 +23,16 @@ const WATCH: Duration = Duration::from_millis(250);
 pub(crate) struct DoctorArgs {
     #[command(flatten)]
     targets: Targets,
-    /// The signal that is to end it
+    /// Signal in question
     #[arg(long, value_name = "SIG", default_value = "TERM", value_parser = parse_signal)]
     signal: Signal,
-    /// It was sent already, and in vain: what is in the way now?
+    /// The signal was sent and did not end the process: say what is in the way now
     #[arg(long, conflicts_with = "all")]
     sent: bool,
-    /// Every process of this user, as a table
+    /// Show all processes of this user (root: of all users) as a table
     #[arg(long, conflicts_with_all = ["target", "port", "exe", "text", "cgroup"])]
     all: bool,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

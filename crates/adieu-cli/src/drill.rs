@@ -19,57 +19,57 @@ use tokio::sync::watch;
 use crate::out::{self, complain};
 
 const HELP: &str = "\
-The load is a closed loop: each client has one request at a time, so a client that waits asks less meanwhile and percentiles \
-flatter a server that stalls. The longest gap between two successes of any client does not: read that for an outage. A client \
-that has lost a request waits 20 ms, so losses count the length of an outage and not how fast a kernel refuses.
+The load is a closed loop: each client has one request at a time. A waiting client asks less meanwhile, so percentiles \
+flatter a server that stalls. The longest gap between two successes of any client shows the full length of an outage. A \
+client that has lost a request waits 20 ms, so losses measure the length of an outage, not how fast a kernel refuses.
 
-Lost is what was refused, reset, cut off, timed out, answered with 500 or more, or with another status or body than it should \
-be. A reused connection that was closed as the client wrote on it, unread, is a race: HTTP allows to send that again, and it is \
-counted apart.
+A request is lost when it is refused, reset, cut off, timed out, or answered with a status of 500 or more or with an \
+unexpected status or body. A race is a reused connection that the server closed as the client wrote on it, without \
+having read the request. HTTP allows the client to send that request again, so the drill counts races apart.
 
-A server on this machine is looked at too: the drill does not begin when two programs share the port, and says when the same \
+If the server is on this machine, the drill refuses to begin when two programs share the port, and says when the same \
 processes listen after a restart as before.
 
-Exit codes: 0 nothing lost, 1 something lost or a restart failed, 2 usage, 6 nothing answers, 130 interrupted and nothing lost \
-so far. Ctrl-C ends the drill with a report of what it has seen; again: at once.";
+Exit codes: 0 nothing lost, 1 something lost or a restart failed, 2 usage, 6 nothing answers, 130 interrupted and \
+nothing lost so far. Ctrl-C ends the drill with a report of what it has seen; a second Ctrl-C ends it at once.";
 
 #[derive(Debug, Args)]
 #[command(after_long_help = HELP, after_help = "More with --help.")]
 pub(crate) struct DrillArgs {
-    /// The shell command that restarts the server: `adieu reload x`, `systemctl restart x`, ...
+    /// Shell command that restarts the server: `adieu reload x`, `systemctl restart x`, ...
     #[arg(long, value_name = "CMD")]
     restart: String,
-    /// How often to restart
+    /// Number of restarts
     #[arg(long, value_name = "N", default_value = "5")]
     count: usize,
-    /// What to load; it must answer before the drill begins
+    /// URL to load; it must answer before the drill begins
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8080/")]
     url: Target,
-    /// Clients, each with one request at a time
+    /// Number of clients, each with one request at a time
     #[arg(long, value_name = "C", default_value = "32")]
     connections: usize,
-    /// The whole load; the restarts are spread over it
+    /// Length of the whole load; the restarts are spread over it
     #[arg(long, value_name = "D", value_parser = duration::parse)]
     duration: Option<Duration>,
-    /// How many of a hundred clients keep their connection; the others open one for each request
+    /// Percentage of clients that keep their connection; the others open a connection for each request
     #[arg(long, value_name = "PERCENT", default_value = "50", value_parser = clap::value_parser!(u8).range(0..=100))]
     keepalive: u8,
-    /// Load before the first restart [default: 2s, or a quarter of a short --duration]
+    /// Time of load before the first restart [default: 2s, or a quarter of a short --duration]
     #[arg(long, value_name = "D", value_parser = duration::parse)]
     calm: Option<Duration>,
-    /// Load after each restart, without --duration
+    /// Time of load after each restart, if --duration is not given
     #[arg(long, value_name = "D", default_value = "1s", value_parser = duration::parse)]
     pause: Duration,
-    /// The longest a request may take
+    /// Longest time that a request may take
     #[arg(long, value_name = "D", default_value = "5s", value_parser = duration::parse)]
     timeout: Duration,
-    /// The longest a restart may take; a command that takes longer is killed and ends the drill
+    /// Longest time that a restart may take; a slower command is killed and ends the drill
     #[arg(long, value_name = "D", default_value = "2m", value_parser = duration::parse)]
     restart_timeout: Duration,
-    /// Text that every body must contain
+    /// Text that every answer must contain
     #[arg(long, value_name = "TEXT")]
     expect: Option<String>,
-    /// The report as JSON
+    /// Print the report as JSON
     #[arg(long)]
     json: bool,
 }

@@ -31,32 +31,32 @@ struct Command {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 finding or loss, 2 usage, 3 ended by force, 4 still there, 5 not permitted, 6 no such target, \
-7 reload failed and the old one serves on. `adieu run`: the program's own, 128+n for signal n, 125 adieu failed, \
-126 not executable, 127 not found.";
+7 reload failed and the old generation serves on. `adieu run`: the program's own, 128+n for signal n, 125 adieu \
+failed, 126 not executable, 127 not found.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run a program and replace, stop and clean up after it
+    /// Run a program, replace it, stop it, and clean up after it
     Run(Box<run::RunArgs>),
     /// Replace the program of a running instance by a new generation
     Reload(ask::ReloadArgs),
-    /// Show what runs
+    /// Show running instances: generations, addresses, connections
     Status(ask::StatusArgs),
-    /// Stop an instance or any process gracefully, wait until it is gone, and say why if it does not go
+    /// Stop an instance or any process gracefully, and say why if it does not end
     Stop(stop::StopArgs),
-    /// Say whether a process will end when it is asked to, and if not, why
+    /// Say whether a process will end on a signal, and if not, why
     Doctor(Box<doctor::DoctorArgs>),
     /// Send a signal to the main process of an instance
     Send(ask::SendArgs),
     /// Show what happened in an instance
     Timeline(ask::TimelineArgs),
-    /// Wait until the traffic of a server has really gone, before it is stopped
+    /// Wait until the traffic of a server is gone, before the server is stopped
     Prestop(prestop::PrestopArgs),
-    /// What a signal is, does and comes from; what an exit code or a mask means
+    /// Explain a signal, an exit code or a signal mask
     Signals(signals::SignalsArgs),
-    /// Load a server, restart it again and again, and say what each restart lost
+    /// Load a server, restart it several times, and report what each restart lost
     Drill(drill::DrillArgs),
-    /// Three ways to restart a server, and what each of them loses
+    /// Show three ways to restart a server, and what each of them loses
     Demo,
     /// The server of the demo
     #[command(hide = true)]
@@ -74,7 +74,7 @@ struct RunCommand {
 
 #[derive(Debug, Subcommand)]
 enum RunVerb {
-    /// Run a program and replace, stop and clean up after it
+    /// Run a program, replace it, stop it, and clean up after it
     Run(Box<run::RunArgs>),
 }
 

@@ -12,16 +12,16 @@ use serde_json::json;
 use crate::out::{complain, mention};
 
 const HELP: &str = "\
-For lifecycle.preStop.exec, instead of `sleep 15`: returns when nobody but the ignored has opened a connection or sent a byte \
-for --quiet-for, no answer is owed, and --min has passed; at the latest when --budget is spent. Needs no privilege, only the \
-server's network namespace.
+For lifecycle.preStop.exec, instead of `sleep 15`. Returns when no peer has opened a connection or sent a byte for \
+--quiet-for (ignored peers and probes aside), no connection is owed an answer, and --min has passed; at the latest \
+when --budget is spent. It needs no privilege, only the server's network namespace.
 
-Behind a service mesh all traffic comes from loopback: use --ignore nobody. Probes are found by what they do: three short \
-connections or more from one peer, of the same size, regular as a clock.
+Behind a service mesh all traffic comes from loopback: use --ignore nobody. A peer with three short connections or \
+more, of the same size and regular as a clock, counts as a probe.
 
-Exit codes: 0 the traffic has gone, 2 usage, 4 the budget is spent and it has not gone, 5 nothing can be seen (the budget was \
-waited for), 6 nobody listens. kubelet sends SIGTERM after each of them, and shows a FailedPreStopHook event with what was \
-printed for all but 0.";
+Exit codes: 0 the traffic has gone, 2 usage, 4 the budget is spent and the traffic has not gone, 5 nothing can be seen \
+(the budget was waited for), 6 no process listens on the port. kubelet sends SIGTERM after each of them. For all codes \
+but 0 it adds an event FailedPreStopHook with the output.";
 
 /// What is waited for where nothing else is said.
 const MIN: Duration = Duration::from_secs(5);
@@ -33,25 +33,25 @@ const INTERVAL: Duration = Duration::from_millis(100);
 #[derive(Debug, Args)]
 #[command(after_help = HELP)]
 pub(crate) struct PrestopArgs {
-    /// A port that the server listens on (repeatable)
+    /// Port that the server listens on (repeatable)
     #[arg(long, value_name = "PORT", required = true, value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..))]
     port: Vec<u16>,
-    /// So long nobody may have opened a connection or sent a byte [3s, or three fifths of a budget that is no longer than that]
+    /// Time without a new connection or a received byte [3s; three fifths of a budget of 3s or less]
     #[arg(long, value_name = "D", value_parser = duration::parse)]
     quiet_for: Option<Duration>,
-    /// The shortest wait [5s, or four fifths of a budget that is no longer than that]
+    /// Shortest wait [5s; four fifths of a budget of 5s or less]
     #[arg(long, value_name = "D", value_parser = duration::parse)]
     min: Option<Duration>,
-    /// The longest wait; leave the rest of terminationGracePeriodSeconds to the server's own stop
+    /// Longest wait; leave the rest of terminationGracePeriodSeconds to the server's own stop
     #[arg(long, value_name = "D", default_value = "25s", value_parser = duration::parse)]
     budget: Duration,
-    /// A request that waits longer for its answer is left to the server's own stop
+    /// Leave a request that waits longer than this for its answer to the server's own stop
     #[arg(long, value_name = "D", default_value = "10s", value_parser = duration::parse)]
     answer_within: Duration,
-    /// Connections from there are no traffic: an address, a CIDR, `loopback` or `nobody` (repeatable)
+    /// Peers whose connections are no traffic: an address, a CIDR, `loopback` or `nobody` (repeatable)
     #[arg(long, value_name = "CIDR", default_value = "loopback", value_delimiter = ',', value_parser = parse_ignored)]
     ignore: Vec<Ignored>,
-    /// What happens as JSON, one object a line
+    /// Print JSON, one object per line
     #[arg(long)]
     json: bool,
 }

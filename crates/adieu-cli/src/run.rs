@@ -13,64 +13,64 @@ use clap::Args;
 
 use crate::out::complain;
 
-/// Every option can also be given as the environment variable that its help names.
+/// Each option is also the environment variable that its help names.
 #[derive(Debug, Args)]
 pub(crate) struct RunArgs {
-    /// Name of the instance [program's base name, with -2, -3, ... when taken]
+    /// Name of the instance [the program's base name, with -2, -3, ... if that is taken]
     #[arg(long, env = "ADIEU_NAME", value_name = "NAME")]
     name: Option<String>,
-    /// From the stop of a generation to its kill, draining included
+    /// Time from the stop of a generation to its kill, draining included
     #[arg(long, env = "ADIEU_GRACE", value_name = "D", default_value = "30s", value_parser = duration::parse)]
     grace: Duration,
-    /// The longest wait for connections that are owed an answer, before the stop signal [2/3 of the grace]
+    /// Longest wait for connections that are owed an answer, before the stop signal [2/3 of the grace]
     #[arg(long, env = "ADIEU_DRAIN_TIMEOUT", value_name = "D", value_parser = duration::parse)]
     drain_timeout: Option<Duration>,
-    /// A connection that is owed an answer counts as given up when nothing moves for so long
+    /// Give up on an unanswered connection after this long without progress
     #[arg(long, env = "ADIEU_DRAIN_QUIET", value_name = "D", default_value = "2s", value_parser = duration::parse)]
     drain_quiet: Duration,
-    /// After a switch the old generation can take over again for so long
+    /// How long after a switch the old generation can take over again
     #[arg(long, env = "ADIEU_SETTLE", value_name = "D", default_value = "2s", value_parser = duration::parse)]
     settle: Duration,
-    /// A final stop waits so long before the stop signal
+    /// Wait this long before the stop signal of a final stop
     #[arg(long, env = "ADIEU_LINGER", value_name = "D", default_value = "0", value_parser = duration::parse)]
     linger: Duration,
-    /// The signal that asks the program to end [TERM]
+    /// Signal that asks the program to end [TERM]
     #[arg(long, env = "ADIEU_STOP_SIGNAL", value_name = "SIG", value_parser = parse_signal)]
     stop_signal: Option<Signal>,
-    /// Forward signal TO when FROM is received (repeatable)
+    /// Forward signal TO when signal FROM is received (repeatable)
     #[arg(long, env = "ADIEU_REWRITE", value_name = "FROM=TO", value_delimiter = ',', value_parser = options::parse_rewrite)]
     rewrite: Vec<(Signal, Signal)>,
-    /// End with code TO when the program ended with FROM (repeatable)
+    /// Exit with code TO instead of code FROM (repeatable)
     #[arg(long, env = "ADIEU_MAP_EXIT", value_name = "FROM=TO", value_delimiter = ',', value_parser = options::parse_exit_pair)]
     map_exit: Vec<(i32, i32)>,
-    /// Open this address and pass it as LISTEN_FDS (and as einhorn and Server::Starter do); repeatable
+    /// Open this address and pass the socket as systemd, einhorn and Server::Starter do (repeatable)
     #[arg(long, env = "ADIEU_LISTEN", value_name = "ADDR", value_delimiter = ',', value_parser = options::parse_address)]
     listen: Vec<SocketAddr>,
-    /// When a generation is ready: auto, notify, http://IP:PORT/.., tcp:IP:PORT, exec:CMD
+    /// How a generation shows that it is ready: auto, notify, http://IP:PORT/.., tcp:IP:PORT, exec:CMD
     #[arg(long, env = "ADIEU_READY", value_name = "HOW", default_value = "auto")]
     ready: ReadyWhen,
-    /// A new generation must be ready after so long; where nobody serves meanwhile, clients wait twice as long at most
+    /// Time for a new generation to become ready; while no generation serves, clients wait at most twice as long
     #[arg(long, env = "ADIEU_READY_TIMEOUT", value_name = "D", default_value = "60s", value_parser = duration::parse)]
     ready_timeout: Duration,
-    /// Whether the old and the new generation may run at once
+    /// Whether the old and the new generation may run at the same time
     #[arg(long, env = "ADIEU_OVERLAP", value_name = "yes|no", default_value = "yes", value_parser = parse_yes, action = clap::ArgAction::Set)]
     overlap: bool,
-    /// Run before the stop signal, within the grace
+    /// Run this before the stop signal, within the grace
     #[arg(long, env = "ADIEU_PRE_STOP", value_name = "CMD|URL")]
     pre_stop: Option<Hook>,
-    /// Run after each end of a generation, told why it ended
+    /// Run this after each end of a generation, with the cause: exit, signal, oom, crash-loop, forced
     #[arg(long, env = "ADIEU_POST_STOP", value_name = "CMD|URL")]
     post_stop: Option<Hook>,
-    /// When the program ends by itself: never, on-failure, always
+    /// Start the program again when it ends by itself: never, on-failure, always
     #[arg(long, env = "ADIEU_RESTART", value_name = "WHEN", default_value = "never")]
     restart: Restart,
-    /// The least accept queue of every listener
+    /// Minimum length of every listener's accept queue
     #[arg(long, env = "ADIEU_BACKLOG", value_name = "N", value_parser = clap::value_parser!(i32).range(1..))]
     backlog: Option<i32>,
-    /// auto: watch the program's own sockets; pass: only those of --listen; off: a plain init
+    /// auto: watch the program's sockets; pass: only pass the sockets of --listen; off: a plain init
     #[arg(long, env = "ADIEU_SOCKETS", value_name = "MODE", default_value = "auto")]
     sockets: Sockets,
-    /// Log lines as text or json
+    /// Write log lines as text or json
     #[arg(long, env = "ADIEU_LOG_FORMAT", value_name = "FORMAT", default_value = "text", value_parser = ["text", "json"])]
     log_format: String,
     /// The program and its arguments, after --

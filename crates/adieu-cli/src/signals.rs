@@ -17,15 +17,15 @@ Examples:
   adieu signals 0x4002       a mask, as SigCgt in /proc/PID/status
   adieu signals              all of them
 
-Numbers are those of this machine; where others differ, these are named. Exit codes: 0 done, 2 unknown signal.";
+Numbers are those of this machine; other machines' are named where they differ. Exit codes: 0 done, 2 unknown signal.";
 
 #[derive(Debug, Args)]
 #[command(after_help = HELP, allow_negative_numbers = true)]
 pub(crate) struct SignalsArgs {
-    /// A signal by name or number, an exit code (128+n), or a mask in hexadecimal [all signals]
+    /// Signal by name or number, exit code (128+n), or mask in hexadecimal [all signals]
     #[arg(value_name = "SIG|CODE|MASK", value_parser = read)]
     asked: Vec<Reading>,
-    /// As JSON
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }

@@ -23,28 +23,28 @@ use crate::targets::{Targets, failed, nothing_named, parse_signal};
 pub(crate) struct StopArgs {
     #[command(flatten)]
     targets: Targets,
-    /// The signal that asks it to end [the graceful one where that is known, else TERM]
+    /// Signal that asks the process to end [the program's graceful signal if known, else TERM]
     #[arg(long, value_name = "SIG", value_parser = parse_signal)]
     signal: Option<Signal>,
-    /// From the stop to the diagnosis of what is still there
+    /// Time from the start of the stop to the diagnosis of what is still there
     #[arg(long, value_name = "D", default_value = "30s", value_parser = duration::parse)]
     grace: Duration,
-    /// Goes before the signal: a URL to POST to, or a shell command
+    /// Do this before the signal: POST to a URL, or run a shell command
     #[arg(long, value_name = "URL|CMD")]
     pre_stop: Option<Before>,
     /// Kill what is still there after the grace
     #[arg(long)]
     force: bool,
-    /// Stop its descendants, too
+    /// Stop the descendants too
     #[arg(long)]
     tree: bool,
-    /// Before a kill, keep what it is doing in a file of this directory
+    /// Before a kill, write what the process is doing to a file in this directory
     #[arg(long, value_name = "DIR", num_args = 0..=1, require_equals = true, default_missing_value = ".")]
     dump: Option<PathBuf>,
-    /// The timeline as JSON
+    /// Print the timeline as JSON
     #[arg(long)]
     json: bool,
-    /// Stop even process 1, what this process was started by, and threads of the kernel
+    /// Stop even process 1, ancestors of this command, and kernel threads
     #[arg(long)]
     yes_really: bool,
 }

@@ -13,19 +13,19 @@ use crate::{ask, instance};
 /// What `adieu stop` and `adieu doctor` can be told to look at.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Targets {
-    /// A pid, or an instance of `adieu run`: its name, or @NAME (repeatable)
+    /// A pid, or the name of an `adieu run` instance: NAME or @NAME (repeatable)
     #[arg(value_name = "TARGET")]
     target: Vec<String>,
-    /// Whatever listens on this TCP port
+    /// The process that listens on this TCP port
     #[arg(long, value_name = "PORT")]
     port: Option<u16>,
-    /// Whatever runs this program
+    /// Processes that run this program
     #[arg(long, value_name = "NAME")]
     exe: Option<String>,
-    /// Whatever has this text in its arguments
+    /// Processes with this text in their arguments
     #[arg(long = "match", value_name = "TEXT")]
     text: Option<String>,
-    /// Whatever is in this cgroup
+    /// Processes in this cgroup
     #[arg(long, value_name = "PATH")]
     cgroup: Option<PathBuf>,
 }
