@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use adieu_core::stop_plan::End;
 
-use crate::hook::BoxError;
+use crate::error::BoxError;
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 

@@ -1,27 +1,26 @@
 //! Components that are child processes.
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, Weak};
-use std::task::Poll;
+use std::sync::{Arc, Mutex};
 
 use adieu_core::signal::Signal;
-use rustix::process::{Pid, Signal as Raw, kill_process, kill_process_group};
+use rustix::process::Pid;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::children::ChildProcess;
 use crate::component::Component;
 use crate::control::{Control, Message};
-use crate::hook::{BoxError, lock};
+use crate::error::BoxError;
+use crate::lock::lock;
 use crate::report::Cause;
 
 /// A child process that runs; see [`App::child`].
 #[derive(Debug)]
 pub struct Child {
-    reins: Arc<Reins>,
+    process: Arc<ChildProcess>,
     stop_signal: Mutex<Signal>,
     stdin: Mutex<Option<ChildStdin>>,
     stdout: Mutex<Option<ChildStdout>>,
@@ -29,55 +28,8 @@ pub struct Child {
     ended: watch::Receiver<Option<Result<ExitStatus, String>>>,
 }
 
-/// What holds a child: its number, for as long as nobody else can have it.
-#[derive(Debug)]
-pub(crate) struct Reins {
-    name: String,
-    /// `None` once it has been reaped; the lock is held while it is.
-    alive: Mutex<Option<Pid>>,
-}
-
-impl Reins {
-    /// Sends a signal to the child itself; one that has ended needs none.
-    fn tell(&self, signal: Signal) {
-        let alive = lock(&self.alive);
-        if let (Some(pid), Some(raw)) = (*alive, Raw::from_named_raw(signal.number())) {
-            // Not reaped, so it is ours: no error is possible but its having changed to another user.
-            let _sent = kill_process(pid, raw);
-            // A stopped process acts on nothing else.
-            let _continued = kill_process(pid, Raw::CONT);
-        }
-    }
-
-    /// Kills the child and whatever it has started in its process group; false if it has ended already.
-    fn kill(&self) -> bool {
-        let alive = lock(&self.alive);
-        let Some(pid) = *alive else { return false };
-        let _killed = kill_process_group(pid, Raw::KILL).or_else(|_| kill_process(pid, Raw::KILL));
-        true
-    }
-}
-
-/// The children of one application, for whoever must end them at once.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Children(Arc<Mutex<Vec<Weak<Reins>>>>);
-
-impl Children {
-    fn add(&self, child: &Arc<Reins>) {
-        let mut children = lock(&self.0);
-        children.retain(|child| child.strong_count() > 0);
-        children.push(Arc::downgrade(child));
-    }
-
-    /// Kills those that are still there and returns their names. Waits for nobody.
-    pub(crate) fn kill(&self) -> Vec<String> {
-        let children: Vec<Arc<Reins>> = lock(&self.0).iter().filter_map(Weak::upgrade).collect();
-        children.iter().filter(|child| child.kill()).map(|child| child.name.clone()).collect()
-    }
-}
-
 /// Kills the child if the hook that waits for it is cut.
-struct KillUnlessEnded<'a>(&'a Reins);
+struct KillUnlessEnded<'a>(&'a ChildProcess);
 
 impl Drop for KillUnlessEnded<'_> {
     fn drop(&mut self) {
@@ -89,7 +41,7 @@ impl Child {
     /// Its process id; `None` when it has ended.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
-        lock(&self.reins.alive).map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
+        self.process.id()
     }
 
     /// Its standard input, if the command has a pipe there and nobody has taken it yet.
@@ -128,8 +80,8 @@ impl Child {
     /// Not cancel safe: dropped before the child has ended, it kills it.
     async fn stop(&self) -> Result<(), BoxError> {
         let signal = *lock(&self.stop_signal);
-        let _kill = KillUnlessEnded(&self.reins);
-        self.reins.tell(signal);
+        let _kill = KillUnlessEnded(&self.process);
+        self.process.signal(signal);
         let status = self.ended().await?;
         if told(status, signal) { Ok(()) } else { Err(status.to_string().into()) }
     }
@@ -172,15 +124,15 @@ impl App {
 }
 
 fn spawn(name: String, command: &mut Command, control: &Control) -> io::Result<Child> {
-    let mut process = command.spawn()?;
-    let pid = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    let reins = Arc::new(Reins { name: name.clone(), alive: Mutex::new(pid) });
-    control.children().add(&reins);
-    let (stdin, stdout, stderr) = (process.stdin.take(), process.stdout.take(), process.stderr.take());
+    let mut spawned = command.spawn()?;
+    let pid = spawned.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let process = Arc::new(ChildProcess::new(name.clone(), pid));
+    control.children().add(&process);
+    let (stdin, stdout, stderr) = (spawned.stdin.take(), spawned.stdout.take(), spawned.stderr.take());
     let (end, ended) = watch::channel(None);
-    let (held, control) = (Arc::clone(&reins), control.clone());
+    let (held, control) = (Arc::clone(&process), control.clone());
     tokio::spawn(async move {
-        let status = reaped(process, &held).await.map_err(|error| error.to_string());
+        let status = held.reaped(spawned).await.map_err(|error| error.to_string());
         let failure = match &status {
             Ok(status) if status.success() => None,
             Ok(status) => Some(status.to_string()),
@@ -194,22 +146,5 @@ fn spawn(name: String, command: &mut Command, control: &Control) -> io::Result<C
     });
     let stop_signal = Mutex::new(Signal::TERM);
     let (stdin, stdout, stderr) = (Mutex::new(stdin), Mutex::new(stdout), Mutex::new(stderr));
-    Ok(Child { reins, stop_signal, stdin, stdout, stderr, ended })
-}
-
-/// Waits for the child. Until it is reaped its number is its own, so signals are sent under the same lock.
-async fn reaped(mut process: tokio::process::Child, reins: &Reins) -> io::Result<ExitStatus> {
-    let mut wait = pin!(process.wait());
-    poll_fn(|context| {
-        let mut alive = lock(&reins.alive);
-        let polled = wait.as_mut().poll(context);
-        if polled.is_ready() {
-            *alive = None;
-        }
-        match polled {
-            Poll::Ready(status) => Poll::Ready(status),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
+    Ok(Child { process, stop_signal, stdin, stdout, stderr, ended })
 }

@@ -6,8 +6,8 @@ use adieu_core::stop_plan::Phase;
 use crate::app::App;
 use crate::caught::BoxFuture;
 use crate::context::{StartContext, StopContext};
-use crate::error::{BuildError, NotRunning};
-use crate::hook::{BoxError, Entry, HookFn, HookResult, Slot};
+use crate::error::{BoxError, BuildError, NotRunning};
+use crate::hook::{Entry, HookFn, HookResult, Slot};
 
 /// A component that is being described; see [`App::component`].
 ///

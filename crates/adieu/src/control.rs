@@ -5,7 +5,7 @@ use adieu_core::Timestamp;
 use adieu_core::stop_plan::{ComponentId, End, Phase};
 use tokio::sync::watch;
 
-use crate::child::Children;
+use crate::children::Children;
 use crate::guard::InFlight;
 use crate::report::Cause;
 use crate::spare::Spare;

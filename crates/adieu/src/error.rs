@@ -1,5 +1,8 @@
 use adieu_core::stop_plan::PlanError;
 
+/// Any error of a start or a hook.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
 /// The service is stopping: nothing new is taken on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the service is stopping")]

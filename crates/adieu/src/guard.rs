@@ -1,16 +1,15 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use adieu_core::Timestamp;
-use tokio::sync::Notify;
 
 use crate::clock;
 use crate::error::Stopping;
-use crate::fence;
-use crate::hook::lock;
+use crate::gate::Gate;
+use crate::lock::lock;
 use crate::place::{Place, Shards};
 use crate::report::StillInFlight;
 
@@ -35,43 +34,6 @@ struct Shared {
     places: Mutex<Vec<Place>>,
 }
 
-/// What guards look at: places live for ever, and so does this.
-#[derive(Debug, Default)]
-pub(crate) struct Gate {
-    closed: AtomicBool,
-    ended: Notify,
-}
-
-impl Gate {
-    /// To be asked after the work has been counted: whoever closes the gate looks at the counts after that, so one of the
-    /// two sees the other ([`fence`]).
-    #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
-    }
-
-    fn close(&self) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            fence::of_stop();
-        }
-    }
-
-    /// Some work has ended and is counted as such.
-    #[inline]
-    pub(crate) fn ended(&self) {
-        if self.is_closed() {
-            self.wake();
-        }
-    }
-
-    #[cold]
-    fn wake(&self) {
-        // The count was written before, and whoever waits looks at it after having asked to be woken.
-        std::sync::atomic::fence(Ordering::SeqCst);
-        self.ended.notify_waiters();
-    }
-}
-
 #[derive(Debug, Clone)]
 struct Named {
     name: Cow<'static, str>,
@@ -81,8 +43,7 @@ struct Named {
 
 impl InFlight {
     pub(crate) fn new() -> Self {
-        fence::prepare();
-        let gate: &'static Gate = Box::leak(Box::default());
+        let gate = Gate::leak();
         let (named, places) = (Mutex::new(HashMap::new()), Mutex::new(Vec::new()));
         Self { shared: Arc::new(Shared { gate, next: AtomicU64::new(0), named, places }) }
     }
@@ -146,8 +107,7 @@ impl InFlight {
     pub(crate) async fn drained(&self) {
         loop {
             // Made before the look: what ends after the look wakes it.
-            let ended = self.shared.gate.ended.notified();
-            std::sync::atomic::fence(Ordering::SeqCst);
+            let ended = self.shared.gate.next_end();
             if self.is_empty() {
                 return;
             }

@@ -1,14 +1,13 @@
 //! What components are asked to do, with their types put away.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use adieu_core::stop_plan::{Component as Spec, Hook, Phase};
 
 use crate::caught::BoxFuture;
 use crate::context::{StartContext, StopContext};
-
-/// Any error of a start or a hook.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::error::BoxError;
+use crate::lock::lock;
 
 pub(crate) type StartFn = Box<dyn FnOnce(StartContext) -> BoxFuture<Result<(), BoxError>> + Send>;
 pub(crate) type HookFn = Box<dyn FnOnce(StopContext) -> BoxFuture<Result<(), BoxError>> + Send>;
@@ -148,9 +147,4 @@ impl<T> Slot<T> {
     pub(crate) fn take(&self) -> Option<Arc<T>> {
         lock(&self.0).take()
     }
-}
-
-/// A lock that a panic elsewhere does not take away.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

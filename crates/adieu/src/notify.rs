@@ -24,7 +24,7 @@ mod systemd {
     use sd_notify::NotifyState;
     use tokio::runtime::Handle;
 
-    use crate::hook::lock;
+    use crate::lock::lock;
 
     /// What is asked for beyond the deadline, so that systemd kills only what has outlived that.
     const MARGIN: Duration = Duration::from_secs(1);

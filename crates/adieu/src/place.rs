@@ -11,8 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::Stopping;
 use crate::fence;
-use crate::guard::Gate;
-use crate::hook::lock;
+use crate::gate::Gate;
+use crate::lock::lock;
 
 /// How many threads have a part of their own, and one more part that all others share.
 const OWNED: usize = 15;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::app::App;
 use crate::component::Component;
-use crate::hook::BoxError;
+use crate::error::BoxError;
 
 /// A place where others find this service: a service registry, a load balancer, a DNS name. See [`App::registry`].
 ///

@@ -7,6 +7,8 @@ use adieu_core::signal::Signal;
 use adieu_core::stop_plan::{Phase, Verdict, Why};
 use serde::{Deserialize, Serialize};
 
+use crate::error::BuildError;
+
 /// Why a stop began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -172,7 +174,7 @@ pub struct StopReport {
 }
 
 impl StopReport {
-    pub(crate) fn refused(app: &str, error: &crate::BuildError) -> Self {
+    pub(crate) fn refused(app: &str, error: &BuildError) -> Self {
         Self::empty(app, Cause::Refused(error.to_string()))
     }
 

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adieu_core::signal::Signal;
-use adieu_core::stop_plan::{Phase, Plan, Policy};
+use adieu_core::stop_plan::{Plan, Policy};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,6 @@ use crate::control::{Control, Message, Stage};
 use crate::delivery::{Delivery, TELL};
 use crate::error::BuildError;
 use crate::guard::InFlight;
-use crate::hook::Entry;
 use crate::report::{Cause, StopReport};
 use crate::signals::Seat;
 use crate::{builtin, grants, notify, signals};
@@ -65,7 +64,7 @@ impl Shutdown {
         let inherited = seat.change(&stop_signals, &dump_signals);
         let seat = Arc::new(seat);
         let finished = CancellationToken::new();
-        let entries = vec![main_entry(finished.clone()), builtin::in_flight_entry()];
+        let entries = vec![builtin::main_entry(finished.clone()), builtin::in_flight_entry()];
         let specs = entries.iter().map(|entry| entry.spec.clone()).collect();
         let plan = Plan::new(specs, Policy { grace: plan_time(grace), ..Policy::default() })?;
         let plan = Arc::new(plan);
@@ -171,20 +170,4 @@ impl Shutdown {
         control.move_on(Stage::Closed);
         report
     }
-}
-
-/// The application itself, which the drain waits for.
-fn main_entry(finished: CancellationToken) -> Entry {
-    let mut entry = Entry::new("main".to_owned());
-    entry.hook(
-        Phase::Drain,
-        Box::new(move |_| {
-            Box::pin(async move {
-                finished.cancelled().await;
-                Ok(())
-            })
-        }),
-    );
-    entry.hooks_are_ours();
-    entry
 }

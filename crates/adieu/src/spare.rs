@@ -5,7 +5,7 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::hook::lock;
+use crate::lock::lock;
 
 /// How many. A deregistration takes one for its connection and one or two for looking up a name, the removal of a directory
 /// one for each level, the start of a command some for its pipes.

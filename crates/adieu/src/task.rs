@@ -11,7 +11,9 @@ use crate::app::App;
 use crate::caught::{Ended, caught};
 use crate::component::Component;
 use crate::control::{Control, Message};
-use crate::hook::{BoxError, Entry, HookResult, Slot, lock};
+use crate::error::BoxError;
+use crate::hook::{Entry, HookResult, Slot};
+use crate::lock::lock;
 use crate::report::Cause;
 
 /// What a task is given. Dereferences to [`Control`].

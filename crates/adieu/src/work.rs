@@ -11,7 +11,7 @@ use tracing::Instrument;
 use crate::caught::{BoxFuture, Ended, caught};
 use crate::clock;
 use crate::control::{Message, Post};
-use crate::hook::BoxError;
+use crate::error::BoxError;
 
 /// A start or a hook under way.
 pub(crate) struct Running {

@@ -7,7 +7,7 @@ use adieu_core::Timestamp;
 use adieu_core::stop_plan::Phase;
 use tokio::sync::oneshot;
 
-use super::listen::Listener;
+use super::listener::Listener;
 use super::socket::Socket;
 use crate::clock;
 use crate::control::{Control, Stage};

@@ -13,7 +13,8 @@ use pin_project_lite::pin_project;
 use tower_service::Service;
 
 use super::connections::{Busy, Connection};
-use super::draining::{Draining, Level, UntilDraining};
+use super::draining::{Draining, UntilDraining};
+use super::level::Level;
 
 /// Asks `service`. What its answer says is decided before the headers leave: while a stop goes on, that no other request
 /// may follow on this connection.

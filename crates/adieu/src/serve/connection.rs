@@ -23,12 +23,12 @@ use tower_service::Service;
 
 use super::answer::answer;
 use super::connections::{Connection, ConnectionState, Stage};
-use super::draining::Level;
 use super::front::{Front, Transport};
+use super::level::Level;
 use super::settings::Serve;
 use super::stream::Stream;
 use super::streams::Streams;
-use crate::hook::BoxError;
+use crate::error::BoxError;
 
 /// How an HTTP/2 client begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -11,10 +11,10 @@ use adieu_core::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::draining::{Level, Told};
+use super::level::{Level, Told};
 use super::socket::Socket;
 use crate::clock;
-use crate::hook::lock;
+use crate::lock::lock;
 use crate::place::{Entered, Place};
 
 /// The state of a connection.
@@ -134,7 +134,7 @@ pub(super) struct Connection {
     pub(super) socket: Socket,
     /// Those that the client has shown in its handshake.
     #[cfg(feature = "tls")]
-    pub(super) certificates: std::sync::OnceLock<Vec<super::rustls::pki_types::CertificateDer<'static>>>,
+    pub(super) certificates: std::sync::OnceLock<Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>>,
     hijack: Mutex<Option<Entered>>,
     all: Arc<Connections>,
 }

@@ -1,7 +1,6 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
@@ -9,48 +8,7 @@ use pin_project_lite::pin_project;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::connections::Connection;
-
-/// How far the stop of a server is. Only ever goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(super) enum Level {
-    Serving,
-    /// Announce: answers ask for no other request on their connection.
-    Announced,
-    /// Quiesce: nothing new is accepted.
-    Draining,
-    /// The linger is over: idle connections close.
-    Closing,
-    /// The handshakes' budget is over too: what is no request by now does not get to be one.
-    Overdue,
-    /// The drain was cut.
-    Cut,
-}
-
-const LEVELS: [Level; 6] =
-    [Level::Serving, Level::Announced, Level::Draining, Level::Closing, Level::Overdue, Level::Cut];
-
-/// What all connections of a server look at: one load for each look.
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    level: AtomicU8,
-    begun: CancellationToken,
-}
-
-impl Told {
-    pub(super) fn level(&self) -> Level {
-        let level = usize::from(self.level.load(Ordering::SeqCst));
-        LEVELS.get(level).copied().unwrap_or(Level::Cut)
-    }
-
-    /// Connections that sleep are to be woken after this.
-    pub(super) fn raise(&self, to: Level) {
-        self.level.fetch_max(to as u8, Ordering::SeqCst);
-        if to >= Level::Draining {
-            self.begun.cancel();
-        }
-    }
-}
+use super::level::{Level, Told};
 
 /// Told to every request, as an extension: whether the server is about to stop, and who asks. For answers that would never
 /// end by themselves (long polls, streams) and for upgraded connections. Cheap to clone.
@@ -80,7 +38,7 @@ impl Draining {
     /// them; else none.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn peer_certificates(&self) -> &[super::rustls::pki_types::CertificateDer<'static>] {
+    pub fn peer_certificates(&self) -> &[tokio_rustls::rustls::pki_types::CertificateDer<'static>] {
         self.connection.certificates.get().map_or(&[], Vec::as_slice)
     }
 

@@ -12,7 +12,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
 use super::connections::{Connection, ConnectionState};
-use super::draining::Level;
+use super::level::Level;
 use super::stream::Stream;
 
 /// With or without encryption.

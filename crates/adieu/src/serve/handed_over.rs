@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock};
 use socket2::{SockRef, Type};
 
 use super::listen::Listen;
-use crate::hook::lock;
+use crate::lock::lock;
 
 /// Those that nobody has asked for yet, with their names. Descriptors belong to the process, and so does this.
 fn given() -> &'static Mutex<Vec<(String, OwnedFd)>> {

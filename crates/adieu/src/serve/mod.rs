@@ -21,7 +21,9 @@ mod extractor;
 mod front;
 #[cfg(all(feature = "systemd", target_os = "linux"))]
 mod handed_over;
+mod level;
 mod listen;
+mod listener;
 mod server;
 mod service;
 mod settings;

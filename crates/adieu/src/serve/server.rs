@@ -10,15 +10,16 @@ use tokio::sync::oneshot;
 use super::accept::{self, accept};
 use super::connection::serve;
 use super::connections::{Connection, ConnectionCounts, Connections, OpenConnection};
-use super::draining::Level;
-use super::listen::{Listen, Listener};
+use super::level::Level;
+use super::listen::Listen;
+use super::listener::Listener;
 use super::service::HttpService;
 use super::settings::{Pace, Serve};
 use crate::app::App;
 use crate::component::Component;
 use crate::control::{Control, Stage};
 use crate::error::Stopping;
-use crate::hook::lock;
+use crate::lock::lock;
 use crate::notify;
 
 /// No new connection for so long: the traffic has gone elsewhere.
@@ -86,7 +87,7 @@ impl Server {
         if control.stage() >= Stage::Stopping(Phase::Announce) {
             return Err(ServeError::Stopping(Stopping));
         }
-        let listener: Listener = listen.open(name)?;
+        let listener = Listener::open(listen, name)?;
         notify::drains();
         let address = listener.local_addr();
         let place = |name| control.in_flight().place_at(name, at);

@@ -5,7 +5,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tower_service::Service;
 
-use crate::hook::BoxError;
+use crate::error::BoxError;
 
 /// What can be served: an axum `Router`, tonic's `Routes`, any tower service that answers HTTP.
 ///

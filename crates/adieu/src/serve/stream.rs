@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::connections::{Connection, Stage};
-use super::draining::Level;
+use super::level::Level;
 
 /// How long a lingering close reads what the other side still sends.
 const LINGERING: Duration = Duration::from_millis(500);

@@ -11,8 +11,9 @@ use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::connections::{Busy, Connection, Stage};
-use super::draining::{Draining, Level};
+use super::draining::Draining;
 use super::front::{Front, Transport};
+use super::level::Level;
 use super::listen::Listen;
 use super::server::{ServeError, Server};
 use super::settings::Serve;

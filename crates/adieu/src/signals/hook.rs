@@ -1,4 +1,4 @@
-use super::Subscription;
+use super::subscription::Subscription;
 use crate::caught::caught;
 use crate::control::Control;
 

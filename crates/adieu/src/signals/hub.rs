@@ -13,10 +13,10 @@ use signal_hook::consts::{FORBIDDEN, SIGHUP};
 use signal_hook::iterator::{Handle, Signals};
 use tokio::sync::mpsc;
 
-use crate::child::Children;
+use crate::children::Children;
 use crate::clock;
 use crate::control::{Message, Post};
-use crate::hook::lock;
+use crate::lock::lock;
 
 /// An application that is told, and how many signals it has had.
 struct Application {

@@ -31,59 +31,16 @@
 mod hook;
 mod hub;
 mod stdout;
+mod subscription;
 
 use std::io;
 
 use adieu_core::signal::Signal;
-use tokio::sync::mpsc;
 
 pub(crate) use self::hook::run_at_each;
 pub(crate) use self::hub::{Inherited, Seat};
 pub use self::stdout::end_on_closed_stdout;
-
-/// Copies of signals; dropping it or [`stop`](Self::stop) ends them.
-#[derive(Debug)]
-pub struct Subscription {
-    copies: mpsc::Receiver<Signal>,
-    seat: hub::Seat,
-}
-
-impl Subscription {
-    /// The next signal; `None` only when this is out of reach (never, while it lives). Cancel safe.
-    pub async fn recv(&mut self) -> Option<Signal> {
-        self.copies.recv().await
-    }
-
-    /// As [`recv`](Self::recv), for a thread outside of any runtime.
-    pub fn blocking_recv(&mut self) -> Option<Signal> {
-        self.copies.blocking_recv()
-    }
-
-    /// The next signal, if one has come.
-    pub fn try_recv(&mut self) -> Option<Signal> {
-        self.copies.try_recv().ok()
-    }
-
-    /// Ends the delivery. What was delivered and not received yet is returned.
-    #[must_use = "signals that have come and were not looked at"]
-    pub fn stop(self) -> Vec<Signal> {
-        let Self { mut copies, seat } = self;
-        drop(seat);
-        std::iter::from_fn(|| copies.try_recv().ok()).collect()
-    }
-}
-
-/// Gets a copy of each of these signals from now on; at most `capacity` (at least one) wait to be received.
-///
-/// # Errors
-/// `InvalidInput` for a signal that no process can handle (KILL, STOP) or should (SEGV, ILL, FPE); what `sigaction(2)` says,
-/// or the start of the first thread.
-pub fn subscribe(signals: impl IntoIterator<Item = Signal>, capacity: usize) -> io::Result<Subscription> {
-    let signals: Vec<Signal> = signals.into_iter().collect();
-    let (sender, copies) = mpsc::channel(capacity.max(1));
-    let seat = hub::subscribe(&signals, sender)?;
-    Ok(Subscription { copies, seat })
-}
+pub use self::subscription::{Subscription, subscribe};
 
 /// These signals have no effect from now on, and nobody gets them.
 ///

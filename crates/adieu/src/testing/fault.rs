@@ -4,7 +4,8 @@ use adieu_core::stop_plan::Phase;
 
 use crate::app::App;
 use crate::caught::BoxFuture;
-use crate::hook::{BoxError, HookFn};
+use crate::error::BoxError;
+use crate::hook::HookFn;
 
 /// A way of going wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
