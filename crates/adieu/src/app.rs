@@ -12,15 +12,15 @@ use tokio_util::sync::CancellationToken;
 use crate::component::Component;
 use crate::conductor::{Conductor, plan_time};
 use crate::control::{Control, Message, Stage};
-use crate::delivery::{Delivery, TELL};
+use crate::delivery::{Delivery, PUBLISH_TIMEOUT};
 use crate::error::BuildError;
 use crate::hook::{Entry, Slot};
 #[cfg(feature = "testing")]
 use crate::hook::{HookFn, StopHook};
-use crate::host::Host;
+use crate::owned_runtime::OwnedRuntime;
 use crate::report::StopReport;
-use crate::signals::{Inherited, Seat};
-use crate::{builtin, grants, notify, parent, signals};
+use crate::signals::{Inherited, Registration};
+use crate::{builtin, environment, notify, parent, signals};
 
 /// A service: components that start in order and stop in reverse, by one deadline.
 ///
@@ -36,21 +36,21 @@ pub struct App {
     refused: RefCell<Option<BuildError>>,
     control: Control,
     messages: Receiver<Message>,
-    seat: Seat,
+    registration: Registration,
     inherited: RefCell<std::io::Result<Inherited>>,
     stop_signals: RefCell<Vec<Signal>>,
     dump_signals: RefCell<Vec<Signal>>,
     with_parent: bool,
     runtime: RefCell<Option<runtime::Builder>>,
-    asides: RefCell<Vec<Aside>>,
-    farewells: RefCell<Vec<Farewell>>,
+    startup_hooks: RefCell<Vec<StartupHook>>,
+    closed_hooks: RefCell<Vec<ClosedHook>>,
 }
 
 /// What runs beside the components, from the start of the runtime to its end.
-type Aside = Box<dyn FnOnce(&runtime::Handle, &Control) + Send>;
+type StartupHook = Box<dyn FnOnce(&runtime::Handle, &Control) + Send>;
 
 /// Who is told when everything is over.
-type Farewell = Box<dyn FnOnce(&StopReport) + Send>;
+type ClosedHook = Box<dyn FnOnce(&StopReport) + Send>;
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -64,7 +64,7 @@ impl App {
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         let (control, messages) = Control::new();
-        let seat = Seat::of_application(control.post(), control.children().clone());
+        let registration = Registration::of_application(control.mailbox(), control.children().clone());
         let app = Self {
             name: name.into(),
             policy: RefCell::default(),
@@ -73,21 +73,22 @@ impl App {
             refused: RefCell::default(),
             control,
             messages,
-            seat,
+            registration,
             inherited: RefCell::new(Ok(Inherited::default())),
             stop_signals: RefCell::new(vec![Signal::TERM, Signal::INT, Signal::HUP]),
             dump_signals: RefCell::new(vec![Signal::USR1]),
             with_parent: false,
             runtime: RefCell::new(None),
-            asides: RefCell::default(),
-            farewells: RefCell::default(),
+            startup_hooks: RefCell::default(),
+            closed_hooks: RefCell::default(),
         };
         app.take_signals();
         app
     }
 
     fn take_signals(&self) {
-        *self.inherited.borrow_mut() = self.seat.change(&self.stop_signals.borrow(), &self.dump_signals.borrow());
+        *self.inherited.borrow_mut() =
+            self.registration.change(&self.stop_signals.borrow(), &self.dump_signals.borrow());
     }
 
     /// The signals that stop it. Default: SIGTERM, SIGINT and SIGHUP.
@@ -125,16 +126,16 @@ impl App {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let signals = signals::subscribe([signal], 1)?;
-        self.asides.borrow_mut().push(Box::new(move |runtime, control| {
+        self.startup_hooks.borrow_mut().push(Box::new(move |runtime, control| {
             drop(runtime.spawn(signals::run_at_each(signals, hook, control.clone())));
         }));
         Ok(())
     }
 
-    /// `told` gets the report when everything is over, before [`run`](Self::run) returns: the event that the application has
+    /// `hook` gets the report when everything is over, before [`run`](Self::run) returns: the event that the application has
     /// closed. All are told, in the order of registration, on `main`'s thread; a panic is a failure of the stop.
-    pub fn on_closed(&self, told: impl FnOnce(&StopReport) + Send + 'static) {
-        self.farewells.borrow_mut().push(Box::new(told));
+    pub fn on_closed(&self, hook: impl FnOnce(&StopReport) + Send + 'static) {
+        self.closed_hooks.borrow_mut().push(Box::new(hook));
     }
 
     /// The whole time of a stop, from the request to the end of the process. Default: 30 s. What is longer than that is of use
@@ -276,14 +277,14 @@ impl App {
     }
 
     fn try_run(self) -> Result<StopReport, BuildError> {
-        let host = Host::new(self.runtime.take()).map_err(BuildError::Runtime)?;
-        if !host.may_wait_here() {
-            host.abandon();
+        let owned = OwnedRuntime::new(self.runtime.take()).map_err(BuildError::Runtime)?;
+        if !owned.may_wait_here() {
+            owned.abandon();
             return Err(BuildError::WithinRuntime);
         }
-        let Running { conductor, control, seat, farewells } = self.make_ready(host.handle())?;
+        let ReadyApp { conductor, control, registration, closed_hooks } = self.make_ready(owned.handle())?;
         let (deliver, delivered) = mpsc::sync_channel(1);
-        let arrived = host.needs_this_thread().then(CancellationToken::new);
+        let arrived = owned.needs_this_thread().then(CancellationToken::new);
         let arrives = arrived.clone().map(CancellationToken::drop_guard);
         let conduct = move || {
             conductor.run(move |end| {
@@ -295,62 +296,73 @@ impl App {
         let thread = std::thread::Builder::new().name("adieu-stop".to_owned()).spawn(conduct);
         drop(thread.map_err(BuildError::Thread)?);
         if let Some(arrived) = arrived {
-            host.run_until(arrived);
+            owned.run_until(arrived);
         }
         // What is left of the components is dropped here, where the conductor watches, and not there.
-        let delivered = delivered.recv().map(|Delivery { report, left, telling }| {
+        let delivered = delivered.recv().map(|Delivery { report, left, flushing }| {
             drop(left);
-            (report, telling)
+            (report, flushing)
         });
-        host.end();
-        let report = delivered.map(|(report, telling)| {
-            let report = tell_all(report, farewells);
-            telling.wait(TELL);
+        owned.end();
+        let report = delivered.map(|(report, flushing)| {
+            let report = run_closed_hooks(report, closed_hooks);
+            flushing.wait(PUBLISH_TIMEOUT);
             report
         });
-        drop(seat);
+        drop(registration);
         control.move_on(Stage::Closed);
         // The conductor's thread has nothing to do any more, and nobody waits for its end.
-        control.tell(Message::Gone);
+        control.send(Message::Gone);
         report.map_err(|_| BuildError::Thread(std::io::Error::other("the conductor has panicked")))
     }
 
     /// Everything that is needed to run it on `runtime`, with all that is to be told at once.
-    pub(crate) fn make_ready(self, runtime: &runtime::Handle) -> Result<Running, BuildError> {
+    pub(crate) fn make_ready(self, runtime: &runtime::Handle) -> Result<ReadyApp, BuildError> {
         drop(self.register(builtin::in_flight_entry(), Slot::filled(())));
         let grace = self.policy.borrow().grace;
         self.policy.borrow_mut().grace = plan_time(grace);
         let plan = self.make_plan()?;
         // The end of the process comes after the plan.
         let longest = plan.worst_case().total + (grace - plan_time(grace));
-        let Self { name, entries, control, messages, seat, inherited, with_parent, asides, farewells, .. } = self;
+        let Self {
+            name,
+            entries,
+            control,
+            messages,
+            registration,
+            inherited,
+            with_parent,
+            startup_hooks,
+            closed_hooks,
+            ..
+        } = self;
         let (entries, on) = (entries.into_inner(), runtime.clone());
         let mut conductor = Conductor::new(name, Arc::new(plan), entries, control.clone(), on, messages, grace)
             .map_err(BuildError::Thread)?;
-        grants::notes(longest, &inherited.into_inner()).into_iter().for_each(|note| conductor.note(note));
+        environment::warnings(longest, &inherited.into_inner()).into_iter().for_each(|note| conductor.note(note));
         if with_parent {
-            parent::watch(control.post()).map_err(BuildError::Thread)?;
+            parent::watch(control.mailbox()).map_err(BuildError::Thread)?;
         }
         notify::connect();
         notify::watchdog(runtime);
-        asides.into_inner().into_iter().for_each(|aside| aside(runtime, &control));
-        Ok(Running { conductor, control, seat, farewells: farewells.into_inner() })
+        startup_hooks.into_inner().into_iter().for_each(|hook| hook(runtime, &control));
+        Ok(ReadyApp { conductor, control, registration, closed_hooks: closed_hooks.into_inner() })
     }
 }
 
 /// An application that is ready to run.
-pub(crate) struct Running {
+pub(crate) struct ReadyApp {
     pub(crate) conductor: Conductor,
     pub(crate) control: Control,
-    pub(crate) seat: Seat,
-    pub(crate) farewells: Vec<Farewell>,
+    pub(crate) registration: Registration,
+    pub(crate) closed_hooks: Vec<ClosedHook>,
 }
 
 /// Tells those who wait for the end.
-pub(crate) fn tell_all(mut report: StopReport, farewells: Vec<Farewell>) -> StopReport {
-    for farewell in farewells {
-        if catch_unwind(AssertUnwindSafe(|| farewell(&report))).is_err() {
-            report.farewell_panicked();
+pub(crate) fn run_closed_hooks(mut report: StopReport, closed_hooks: Vec<ClosedHook>) -> StopReport {
+    for hook in closed_hooks {
+        if catch_unwind(AssertUnwindSafe(|| hook(&report))).is_err() {
+            report.closed_hook_panicked();
         }
     }
     report

@@ -83,12 +83,12 @@ impl Child {
         let _kill = KillUnlessEnded(&self.process);
         self.process.signal(signal);
         let status = self.ended().await?;
-        if told(status, signal) { Ok(()) } else { Err(status.to_string().into()) }
+        if was_ended_by(status, signal) { Ok(()) } else { Err(status.to_string().into()) }
     }
 }
 
 /// Whether this is how a process ends that has been told to by `signal`.
-fn told(status: ExitStatus, signal: Signal) -> bool {
+fn was_ended_by(status: ExitStatus, signal: Signal) -> bool {
     use std::os::unix::process::ExitStatusExt;
     status.success() || status.signal() == Some(signal.number()) || status.code() == Some(128 + signal.number())
 }
@@ -141,7 +141,7 @@ fn spawn(name: String, command: &mut Command, control: &Control) -> io::Result<C
         end.send_replace(Some(status));
         // Once a stop has begun this is no cause any more.
         if let Some(error) = failure {
-            control.tell(Message::Close(Cause::Fatal { component: name, error }));
+            control.send(Message::Close(Cause::Fatal { component: name, error }));
         }
     });
     let stop_signal = Mutex::new(Signal::TERM);

@@ -4,7 +4,7 @@ use std::time::Duration;
 use adieu_core::stop_plan::Phase;
 
 use crate::app::App;
-use crate::caught::BoxFuture;
+use crate::catch_unwind::BoxFuture;
 use crate::context::{StartContext, StopContext};
 use crate::error::{BoxError, BuildError, NotRunning};
 use crate::hook::{Entry, HookFn, HookResult, Slot};

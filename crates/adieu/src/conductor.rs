@@ -12,16 +12,16 @@ use adieu_core::stop_plan::{Action, ComponentId, End, Event, Phase, Plan, State,
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::caught::Ended;
+use crate::catch_unwind::Completion;
 use crate::context::{StartContext, StopContext};
 use crate::control::{Control, Message, Stage};
 use crate::delivery::{Delivery, Leftovers};
 use crate::hook::{Entry, StartFn, StopHook};
+use crate::publisher::{Notice, Publisher};
 use crate::record::{PhaseRecord, Record};
 use crate::report::{Cause, StopReport};
-use crate::spans::{Audience, PhaseSpan, StopSpan};
-use crate::teller::{News, Teller};
-use crate::work::{Running, Work};
+use crate::spans::{PhaseSpan, StopSpan, SubscriberScope};
+use crate::work::{RunningWork, Work};
 use crate::{clock, dump, last_resort, summary};
 
 /// What is kept of the grace period for the end of the process itself, after the plan is over: at most this, and at most a
@@ -45,18 +45,18 @@ pub(crate) struct Conductor {
     control: Control,
     runtime: Handle,
     messages: Receiver<Message>,
-    teller: Teller,
+    publisher: Publisher,
     /// Whether everything has started when the components have.
     says_ready: bool,
     /// Whole grace period, of which the plan has a part.
     grace: Duration,
     starts: HashMap<ComponentId, Option<StartFn>>,
     hooks: HashMap<(ComponentId, Phase), StopHook>,
-    running: HashMap<(ComponentId, Option<Phase>), Running>,
+    running: HashMap<(ComponentId, Option<Phase>), RunningWork>,
     /// A hook of this stop has come back from the runtime.
     runtime_answers: bool,
     record: Record,
-    audience: Audience,
+    scope: SubscriberScope,
     stop_span: Option<Arc<StopSpan>>,
     phase_span: Option<Arc<PhaseSpan>>,
 }
@@ -71,8 +71,8 @@ impl Conductor {
         messages: Receiver<Message>,
         grace: Duration,
     ) -> std::io::Result<Self> {
-        let audience = Audience::here();
-        let teller = Teller::start(&name, audience.clone())?;
+        let scope = SubscriberScope::here();
+        let publisher = Publisher::start(&name, scope.clone())?;
         let (mut starts, mut hooks) = (HashMap::new(), HashMap::new());
         for (index, entry) in entries.into_iter().enumerate() {
             starts.insert(ComponentId(index), entry.start);
@@ -84,7 +84,7 @@ impl Conductor {
             control,
             runtime,
             messages,
-            teller,
+            publisher,
             says_ready: true,
             grace,
             starts,
@@ -92,7 +92,7 @@ impl Conductor {
             running: HashMap::new(),
             runtime_answers: false,
             record: Record::default(),
-            audience,
+            scope,
             stop_span: None,
             phase_span: None,
         })
@@ -105,13 +105,13 @@ impl Conductor {
 
     /// Notes for the report, told at once as warnings.
     pub(crate) fn note(&mut self, note: String) {
-        self.teller.tell(News::Warning(note.clone()));
+        self.publisher.publish(Notice::Warning(note.clone()));
         self.record.notes.push(note);
     }
 
     /// Runs to the end. `deliver` gets the report; unless the application is gone by the deadline then, the process ends.
     pub(crate) fn run(mut self, deliver: impl FnOnce(Delivery)) {
-        self.control.spare().keep();
+        self.control.fd_reserve().fill();
         self.launch();
         while self.machine.state() != State::Ended {
             let message = self.next();
@@ -119,10 +119,10 @@ impl Conductor {
         }
         let (report, left) = self.close();
         let kept = report.clone();
-        let Self { teller, messages, machine, grace, control, .. } = self;
+        let Self { publisher, messages, machine, grace, control, .. } = self;
         // Whoever else has one tells by the end of the last that everybody is gone.
         drop(control);
-        deliver(Delivery { report, left, telling: teller.end() });
+        deliver(Delivery { report, left, flushing: publisher.finish() });
         let spare = grace.saturating_sub(plan_time(grace));
         let deadline = machine.deadline().unwrap_or_else(clock::now) + spare;
         last_resort::watch(&messages, kept, deadline.max(clock::now() + spare.clamp(LEAST_TEARDOWN, TEARDOWN)));
@@ -132,25 +132,25 @@ impl Conductor {
     /// watch over the end of the process.
     #[cfg(feature = "testing")]
     pub(crate) async fn run_here(mut self) -> (StopReport, Leftovers) {
-        let post = self.control.post();
+        let mailbox = self.control.mailbox();
         self.launch();
         while self.machine.state() != State::Ended {
-            self.teller.deliver();
+            self.publisher.flush();
             let message = match (self.messages.try_recv(), self.machine.poll_timeout()) {
                 (Ok(message), _) => Some(message),
-                (Err(_), Some(at)) => match tokio::time::timeout(clock::until(at), post.arrived()).await {
+                (Err(_), Some(at)) => match tokio::time::timeout(clock::until(at), mailbox.arrived()).await {
                     Ok(()) => continue,
                     Err(_) => None,
                 },
                 (Err(_), None) => {
-                    post.arrived().await;
+                    mailbox.arrived().await;
                     continue;
                 }
             };
             self.step(message);
         }
         let end = self.close();
-        self.teller.end().wait(Duration::from_secs(1));
+        self.publisher.finish().wait(Duration::from_secs(1));
         end
     }
 
@@ -173,9 +173,9 @@ impl Conductor {
         }
         let report = summary::report(&self.name, &self.machine, &mut self.record, &self.control);
         self.control.move_on(Stage::Closed);
-        // The teller has them still, and ends them.
+        // The publisher has them still, and ends them.
         (self.stop_span, self.phase_span) = (None, None);
-        self.teller.tell(News::Closed(Box::new(report.clone())));
+        self.publisher.publish(Notice::Closed(Box::new(report.clone())));
         let left = Leftovers::new(std::mem::take(&mut self.starts), std::mem::take(&mut self.hooks));
         (report, left)
     }
@@ -184,7 +184,7 @@ impl Conductor {
         if let Some(message) = self.soon() {
             return Some(message);
         }
-        self.teller.deliver();
+        self.publisher.flush();
         match self.machine.poll_timeout() {
             Some(at) => self.messages.recv_timeout(clock::until(at)).ok(),
             // `self.control` holds a sender: it cannot be disconnected.
@@ -226,7 +226,7 @@ impl Conductor {
             }
             Message::StartEnded(id, End::Done, _) => {
                 self.running.remove(&(id, None));
-                self.teller.tell(News::Started(self.machine.plan().name(id).to_owned()));
+                self.publisher.publish(Notice::Started(self.machine.plan().name(id).to_owned()));
                 self.handle(now, Event::Started(id));
             }
             Message::StartEnded(id, end, error) => {
@@ -241,7 +241,7 @@ impl Conductor {
             }
             Message::Dump => {
                 let dump = dump::text(&self.name, &self.machine, &self.running, &self.control);
-                self.teller.tell(News::Dump(dump));
+                self.publisher.publish(Notice::Dump(dump));
             }
             Message::Gone => {}
         }
@@ -266,15 +266,15 @@ impl Conductor {
         let before = error.map(|error| self.record.errors.insert((id, phase), error));
         drop(before);
         self.handle(clock::now(), Event::HookEnded(id, phase, end));
-        self.tell_over(id, phase, span);
+        self.publish_over(id, phase, span);
     }
 
-    fn tell_over(&self, component: ComponentId, phase: Phase, span: Option<(Arc<PhaseSpan>, bool)>) {
+    fn publish_over(&self, component: ComponentId, phase: Phase, span: Option<(Arc<PhaseSpan>, bool)>) {
         let step = self.machine.steps(component).iter().find(|step| step.phase == phase);
         let Some(StepState::Over(verdict)) = step.map(|step| step.state) else { return };
         let error = self.record.errors.get(&(component, phase)).cloned();
         let component = self.machine.plan().name(component).to_owned();
-        self.teller.tell(News::Over { component, phase, verdict, error, span });
+        self.publisher.publish(Notice::Over { component, phase, verdict, error, span });
     }
 
     fn handle(&mut self, now: Timestamp, event: Event) {
@@ -289,25 +289,25 @@ impl Conductor {
                 Action::OutOfTime(id) => self.start_failed(id, Some("out of time".to_owned())),
                 Action::Serving => {
                     self.control.move_on(Stage::Serving);
-                    self.teller.tell(News::Serving { ready: self.says_ready });
+                    self.publisher.publish(Notice::Serving { ready: self.says_ready });
                 }
                 Action::Stopping { .. } => {
-                    self.control.spare().release();
+                    self.control.fd_reserve().release();
                     self.record.began = Some(clock::now());
                     let cause = self.record.cause.get_or_insert(Cause::Asked).to_string();
-                    let (app, audience) = (self.name.clone(), self.audience.clone());
-                    let span = StopSpan::new(app, cause.clone(), self.grace, audience);
+                    let (app, scope) = (self.name.clone(), self.scope.clone());
+                    let span = StopSpan::new(app, cause.clone(), self.grace, scope);
                     self.stop_span = Some(Arc::clone(&span));
-                    self.teller.tell(News::Stopping { cause, grace: self.grace, span });
+                    self.publisher.publish(Notice::Stopping { cause, grace: self.grace, span });
                 }
-                Action::Enter(phase) => self.enter(phase),
+                Action::Enter(phase) => self.enter_phase(phase),
                 Action::Leave(phase, why) => {
                     if let Some(record) = self.record.phases.iter_mut().find(|record| record.phase == phase) {
                         record.left = Some((clock::now(), why));
                     }
-                    // The teller has it still, and ends it.
+                    // The publisher has it still, and ends it.
                     self.phase_span = None;
-                    self.teller.tell(News::Leave(phase, why));
+                    self.publisher.publish(Notice::Leave(phase, why));
                 }
                 Action::Run { component, phase, until, forced } => self.run_hook(component, phase, until, forced),
                 Action::Cut { component, phase } => {
@@ -321,7 +321,7 @@ impl Conductor {
         }
     }
 
-    fn enter(&mut self, phase: Phase) {
+    fn enter_phase(&mut self, phase: Phase) {
         self.record.phases.push(PhaseRecord { phase, entered: clock::now(), left: None });
         if phase >= Phase::Drain {
             self.record.gate_closed.get_or_insert_with(clock::now);
@@ -333,7 +333,7 @@ impl Conductor {
         self.control.move_on(Stage::Stopping(phase));
         let left = self.machine.deadline().map_or(Duration::ZERO, clock::until) + (self.grace - plan_time(self.grace));
         self.phase_span = self.stop_span.as_ref().map(|stop| PhaseSpan::new(stop, phase));
-        self.teller.tell(News::Enter { phase, left, span: self.phase_span.clone() });
+        self.publisher.publish(Notice::Enter { phase, left, span: self.phase_span.clone() });
     }
 
     /// Who was in flight when the first of them was cut.
@@ -345,15 +345,15 @@ impl Conductor {
     fn start(&mut self, id: ComponentId) {
         let cancelled = CancellationToken::new();
         let context = StartContext { control: self.control.clone(), cancelled: cancelled.clone() };
-        let message = move |ended: Ended| Message::StartEnded(id, ended.how, ended.error);
+        let message = move |ended: Completion| Message::StartEnded(id, ended.how, ended.error);
         match self.starts.remove(&id).flatten() {
             Some(start) => {
                 let (app, component) = (self.name.clone(), self.machine.plan().name(id).to_owned());
-                let audience = self.audience.clone();
-                let span = move || audience.span(|| tracing::info_span!(parent: None, "start", app, component));
-                let running = Work::new(move || start(context)).spawn(
+                let scope = self.scope.clone();
+                let span = move || scope.span(|| tracing::info_span!(parent: None, "start", app, component));
+                let running = Work::new(move || start(context)).spawn_on(
                     &self.runtime,
-                    self.control.post(),
+                    self.control.mailbox(),
                     cancelled,
                     span,
                     message,
@@ -367,7 +367,7 @@ impl Conductor {
     fn run_hook(&mut self, component: ComponentId, phase: Phase, until: Timestamp, forced: bool) {
         let cut = CancellationToken::new();
         let context = StopContext { control: self.control.clone(), phase, until, forced, cut: cut.clone() };
-        let message = move |ended: Ended| Message::HookEnded(component, phase, ended.how, ended.error);
+        let message = move |ended: Completion| Message::HookEnded(component, phase, ended.how, ended.error);
         let Some(StopHook { run, ours }) = self.hooks.remove(&(component, phase)) else {
             self.machine.handle(clock::now(), Event::HookEnded(component, phase, End::Done));
             return;
@@ -383,7 +383,7 @@ impl Conductor {
         let name = self.machine.plan().name(component).to_owned();
         // Within the phase's, of which it lets go when it has its own: that one holds it.
         let span = move || of.map_or_else(tracing::Span::none, |phase| phase.hook(&name, forced));
-        let running = work.spawn(&self.runtime, self.control.post(), cut, span, message);
+        let running = work.spawn_on(&self.runtime, self.control.mailbox(), cut, span, message);
         self.running.insert((component, Some(phase)), running);
     }
 

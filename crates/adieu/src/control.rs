@@ -6,9 +6,9 @@ use adieu_core::stop_plan::{ComponentId, End, Phase};
 use tokio::sync::watch;
 
 use crate::children::Children;
-use crate::guard::InFlight;
+use crate::fd_reserve::FdReserve;
+use crate::in_flight::InFlight;
 use crate::report::Cause;
-use crate::spare::Spare;
 
 /// How far the application is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,13 +39,13 @@ pub(crate) enum Message {
 
 /// Where messages for the conductor go.
 #[derive(Debug, Clone)]
-pub(crate) struct Post {
+pub(crate) struct Mailbox {
     to: mpsc::Sender<Message>,
     #[cfg(feature = "testing")]
     arrived: Arc<tokio::sync::Notify>,
 }
 
-impl Post {
+impl Mailbox {
     /// Never blocks. Nobody listens any more when everything is over, and there is nothing to tell then.
     pub(crate) fn send(&self, message: Message) {
         let _told = self.to.send(message);
@@ -64,51 +64,51 @@ impl Post {
 /// every context.
 #[derive(Debug, Clone)]
 pub struct Control {
-    shared: Arc<Shared>,
+    inner: Arc<ControlInner>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    messages: Post,
+struct ControlInner {
+    messages: Mailbox,
     stage: watch::Sender<Stage>,
     in_flight: InFlight,
     children: Children,
-    spare: Spare,
+    fd_reserve: FdReserve,
 }
 
 impl Control {
     pub(crate) fn new() -> (Self, mpsc::Receiver<Message>) {
         let (to, receiver) = mpsc::channel();
-        let messages = Post {
+        let messages = Mailbox {
             to,
             #[cfg(feature = "testing")]
             arrived: Arc::default(),
         };
         let (stage, in_flight, children) = (watch::Sender::new(Stage::Starting), InFlight::new(), Children::default());
-        let shared = Shared { messages, stage, in_flight, children, spare: Spare::default() };
-        (Self { shared: Arc::new(shared) }, receiver)
+        let inner = ControlInner { messages, stage, in_flight, children, fd_reserve: FdReserve::default() };
+        (Self { inner: Arc::new(inner) }, receiver)
     }
 
     /// Asks for a stop. Asking again, from wherever, is nothing; so is asking when everything is over.
     pub fn close(&self) {
-        self.tell(Message::Close(Cause::Asked));
+        self.send(Message::Close(Cause::Asked));
     }
 
     /// Cuts the deadline to now, as a second signal does.
     pub fn force(&self) {
-        self.tell(Message::Force);
+        self.send(Message::Force);
     }
 
     /// Writes to standard error what is running: which components have started, which hooks run and for how long, who is in
     /// flight. SIGUSR1 does the same.
     pub fn dump(&self) {
-        self.tell(Message::Dump);
+        self.send(Message::Dump);
     }
 
     /// How far the application is.
     #[must_use]
     pub fn stage(&self) -> Stage {
-        *self.shared.stage.borrow()
+        *self.inner.stage.borrow()
     }
 
     /// Returns when everything has started, or when a stop has begun before that; at once if it has already. Cancel safe.
@@ -135,37 +135,37 @@ impl Control {
     /// Work that a stop waits for.
     #[must_use]
     pub fn in_flight(&self) -> &InFlight {
-        &self.shared.in_flight
+        &self.inner.in_flight
     }
 
     /// Cancel safe.
     pub(crate) async fn reached(&self, stage: Stage) {
-        let mut watched = self.shared.stage.subscribe();
+        let mut watched = self.inner.stage.subscribe();
         // The sender lives as long as `self`: no error is possible.
         let _reached = watched.wait_for(|now| *now >= stage).await;
     }
 
-    pub(crate) fn tell(&self, message: Message) {
-        self.shared.messages.send(message);
+    pub(crate) fn send(&self, message: Message) {
+        self.inner.messages.send(message);
     }
 
-    pub(crate) fn post(&self) -> Post {
-        self.shared.messages.clone()
+    pub(crate) fn mailbox(&self) -> Mailbox {
+        self.inner.messages.clone()
     }
 
     /// The child processes, which must not outlive the application.
     pub(crate) fn children(&self) -> &Children {
-        &self.shared.children
+        &self.inner.children
     }
 
     /// The descriptors that are kept back for the stop.
-    pub(crate) fn spare(&self) -> &Spare {
-        &self.shared.spare
+    pub(crate) fn fd_reserve(&self) -> &FdReserve {
+        &self.inner.fd_reserve
     }
 
     /// The stage only ever moves on.
     pub(crate) fn move_on(&self, to: Stage) {
-        self.shared.stage.send_if_modified(|now| {
+        self.inner.stage.send_if_modified(|now| {
             let moves = to > *now;
             if moves {
                 *now = to;

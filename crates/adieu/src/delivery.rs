@@ -6,8 +6,8 @@ use std::time::Duration;
 use adieu_core::stop_plan::{ComponentId, Phase};
 
 use crate::hook::{StartFn, StopHook};
+use crate::publisher::Flushing;
 use crate::report::StopReport;
-use crate::teller::Ending;
 
 /// Starts and hooks whose turn never came. To be dropped elsewhere: their destructors are other people's code.
 pub(crate) struct Leftovers {
@@ -21,11 +21,11 @@ pub(crate) struct Delivery {
     pub(crate) report: StopReport,
     pub(crate) left: Leftovers,
     /// The last news are on their way.
-    pub(crate) telling: Ending,
+    pub(crate) flushing: Flushing,
 }
 
 /// How long the process waits for the last news to be told: a subscriber of tracing may block.
-pub(crate) const TELL: Duration = Duration::from_millis(100);
+pub(crate) const PUBLISH_TIMEOUT: Duration = Duration::from_millis(100);
 
 impl std::fmt::Debug for Leftovers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -8,12 +8,12 @@ use adieu_core::stop_plan::{ComponentId, Phase, Start, State, StopPlan};
 use crate::clock;
 use crate::control::Control;
 use crate::report::short;
-use crate::work::Running;
+use crate::work::RunningWork;
 
 pub(crate) fn text(
     app: &str,
     machine: &StopPlan,
-    running: &HashMap<(ComponentId, Option<Phase>), Running>,
+    running: &HashMap<(ComponentId, Option<Phase>), RunningWork>,
     control: &Control,
 ) -> String {
     let now = clock::now();

@@ -50,12 +50,12 @@ pub(crate) fn work_pays() -> bool {
 
 /// Between the write and the read of work that does not pay: keeps the compiler, at least, from changing their order.
 #[inline]
-pub(crate) fn of_work() {
+pub(crate) fn light() {
     compiler_fence(Ordering::SeqCst);
 }
 
 /// After the gate was closed and before counts are looked at: what any thread has counted before it saw the gate open is seen.
-pub(crate) fn of_stop() {
+pub(crate) fn heavy() {
     fence(Ordering::SeqCst);
     #[cfg(target_os = "linux")]
     if STOP_PAYS.load(Ordering::SeqCst) {
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     /// Store buffering, the one thing that processors do out of order here: without a barrier on both sides each of the two
-    /// misses the other's write once in a while (three times in 200,000 rounds when `of_stop` does nothing).
+    /// misses the other's write once in a while (three times in 200,000 rounds when `heavy` does nothing).
     #[test]
     fn work_and_stop_never_both_miss_each_other() {
         let rounds: usize = if std::env::var_os("ADIEU_PROVE").is_some() { 200_000 } else { 10_000 };
@@ -95,7 +95,7 @@ mod tests {
                         if spins.is_multiple_of(1_000) { std::thread::yield_now() } else { std::hint::spin_loop() }
                     }
                     work.store(round, Ordering::Release);
-                    of_work();
+                    light();
                     let closed = stop.load(Ordering::SeqCst) == round;
                     seen.store(2 * round + usize::from(closed), Ordering::Release);
                 }
@@ -107,7 +107,7 @@ mod tests {
                     std::hint::spin_loop();
                 }
                 stop.store(round, Ordering::SeqCst);
-                of_stop();
+                heavy();
                 let counted = work.load(Ordering::SeqCst) == round;
                 let mut saw = seen.load(Ordering::Acquire);
                 while saw < 2 * round {

@@ -30,7 +30,7 @@ impl Gate {
 
     pub(crate) fn close(&self) {
         if !self.closed.swap(true, Ordering::SeqCst) {
-            fence::of_stop();
+            fence::heavy();
         }
     }
 

@@ -1,10 +1,10 @@
-//! What components are asked to do, with their types put away.
+//! Type-erased starts and hooks of components.
 
 use std::sync::{Arc, Mutex};
 
 use adieu_core::stop_plan::{Component as Spec, Hook, Phase};
 
-use crate::caught::BoxFuture;
+use crate::catch_unwind::BoxFuture;
 use crate::context::{StartContext, StopContext};
 use crate::error::BoxError;
 use crate::lock::lock;
@@ -12,12 +12,12 @@ use crate::lock::lock;
 pub(crate) type StartFn = Box<dyn FnOnce(StartContext) -> BoxFuture<Result<(), BoxError>> + Send>;
 pub(crate) type HookFn = Box<dyn FnOnce(StopContext) -> BoxFuture<Result<(), BoxError>> + Send>;
 
-/// What a hook may return: nothing, or a `Result` whose error is reported. One that never returns may be written, too.
+/// What a hook may return: nothing, a `Result` whose error is reported, or `!` (a hook that only loops).
 pub trait HookResult: Send {
-    /// As a result.
+    /// Converts the return value for the report.
     ///
     /// # Errors
-    /// The hook's own.
+    /// The error that the hook returned.
     fn into_result(self) -> Result<(), BoxError>;
 }
 
@@ -27,17 +27,17 @@ impl HookResult for () {
     }
 }
 
-/// `!`, which has no name of its own on stable Rust yet: a hook that only loops, or panics, is none that compiles otherwise.
-type Never = <fn() -> ! as Returns>::What;
+/// The type `!`, which stable Rust cannot name. Without it, a hook that only loops or panics would not compile.
+type Never = <fn() -> ! as Returns>::Output;
 
-/// What a function returns.
+/// Names the return type of a function pointer.
 pub trait Returns {
-    /// It.
-    type What;
+    /// The return type.
+    type Output;
 }
 
 impl<R> Returns for fn() -> R {
-    type What = R;
+    type Output = R;
 }
 
 impl HookResult for Never {

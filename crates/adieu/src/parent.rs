@@ -3,13 +3,13 @@
 use std::io;
 use std::os::unix::process::parent_id;
 
-use crate::control::{Message, Post};
+use crate::control::{Mailbox, Message};
 use crate::report::Cause;
 
 /// Tells `messages` when the process that is the parent now has ended. By a thread of its own, which ends then.
 ///
 /// Not by PDEATHSIG: that fires when the *thread* ends that has started this process, and a change of the user clears it.
-pub(crate) fn watch(messages: Post) -> io::Result<()> {
+pub(crate) fn watch(messages: Mailbox) -> io::Result<()> {
     let parent = parent_id();
     let gone = waiter(parent);
     let wait = move || {

@@ -194,7 +194,7 @@ impl StopReport {
     }
 
     /// One of those who wait for the end has panicked.
-    pub(crate) fn farewell_panicked(&mut self) {
+    pub(crate) fn closed_hook_panicked(&mut self) {
         self.notes.push("something that was told of the end has panicked".to_owned());
         if self.outcome == Outcome::Clean {
             self.outcome = Outcome::Failed;

@@ -10,12 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::conductor::{Conductor, plan_time};
 use crate::control::{Control, Message, Stage};
-use crate::delivery::{Delivery, TELL};
+use crate::delivery::{Delivery, PUBLISH_TIMEOUT};
 use crate::error::BuildError;
-use crate::guard::InFlight;
+use crate::in_flight::InFlight;
 use crate::report::{Cause, StopReport};
-use crate::signals::Seat;
-use crate::{builtin, grants, notify, signals};
+use crate::signals::Registration;
+use crate::{builtin, environment, notify, signals};
 
 /// Signals, a deadline, guards and a report for those who keep their own `main`.
 ///
@@ -42,7 +42,7 @@ use crate::{builtin, grants, notify, signals};
 pub struct Shutdown {
     control: Control,
     runtime: Handle,
-    seat: Arc<Seat>,
+    registration: Arc<Registration>,
     stop_signals: Vec<Signal>,
     dump_signals: Vec<Signal>,
     finished: CancellationToken,
@@ -59,10 +59,10 @@ impl Shutdown {
         let name = name.into();
         let runtime = Handle::try_current().map_err(|error| BuildError::Runtime(std::io::Error::other(error)))?;
         let (control, messages) = Control::new();
-        let seat = Seat::of_application(control.post(), control.children().clone());
+        let registration = Registration::of_application(control.mailbox(), control.children().clone());
         let (stop_signals, dump_signals) = (vec![Signal::TERM, Signal::INT, Signal::HUP], vec![Signal::USR1]);
-        let inherited = seat.change(&stop_signals, &dump_signals);
-        let seat = Arc::new(seat);
+        let inherited = registration.change(&stop_signals, &dump_signals);
+        let registration = Arc::new(registration);
         let finished = CancellationToken::new();
         let entries = vec![builtin::main_entry(finished.clone()), builtin::in_flight_entry()];
         let specs = entries.iter().map(|entry| entry.spec.clone()).collect();
@@ -72,10 +72,10 @@ impl Shutdown {
             Conductor::new(name.clone(), plan, entries, control.clone(), runtime.clone(), messages, grace)
                 .map_err(BuildError::Thread)?;
         conductor.leave_ready_to_main();
-        grants::notes(grace, &inherited).into_iter().for_each(|note| conductor.note(note));
+        environment::warnings(grace, &inherited).into_iter().for_each(|note| conductor.note(note));
         notify::connect();
         let (deliver, report) = oneshot::channel();
-        let kept = Arc::clone(&seat);
+        let kept = Arc::clone(&registration);
         let conduct = move || {
             // Signals are counted to the very end of the process.
             let _seat = kept;
@@ -86,7 +86,7 @@ impl Shutdown {
         };
         let thread = std::thread::Builder::new().name("adieu-stop".to_owned()).spawn(conduct);
         drop(thread.map_err(BuildError::Thread)?);
-        Ok(Self { control, runtime, seat, stop_signals, dump_signals, finished, report, name })
+        Ok(Self { control, runtime, registration, stop_signals, dump_signals, finished, report, name })
     }
 
     /// The signals that ask for the stop. Default: SIGTERM, SIGINT and SIGHUP.
@@ -95,7 +95,7 @@ impl Shutdown {
     /// As [`signals::subscribe`]; the signals are those of before then.
     pub fn stop_signals(mut self, signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
         let signals: Vec<Signal> = signals.into_iter().collect();
-        let _inherited = self.seat.change(&signals, &self.dump_signals)?;
+        let _inherited = self.registration.change(&signals, &self.dump_signals)?;
         self.stop_signals = signals;
         Ok(self)
     }
@@ -106,7 +106,7 @@ impl Shutdown {
     /// As [`signals::subscribe`]; the signals are those of before then.
     pub fn dump_signals(mut self, signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
         let signals: Vec<Signal> = signals.into_iter().collect();
-        let _inherited = self.seat.change(&self.stop_signals, &signals)?;
+        let _inherited = self.registration.change(&self.stop_signals, &signals)?;
         self.dump_signals = signals;
         Ok(self)
     }
@@ -154,15 +154,15 @@ impl Shutdown {
     /// `main` is through: waits for what is in flight, until the deadline, and returns the report. Without a request this
     /// is one. Not cancel safe: dropped, the process is ended at the deadline.
     pub async fn finish(self) -> StopReport {
-        let Self { control, finished, report, name, seat, .. } = self;
+        let Self { control, finished, report, name, registration, .. } = self;
         // The conductor has it too, to the end of the process.
-        drop(seat);
+        drop(registration);
         finished.cancel();
-        control.tell(Message::Close(Cause::Finished("main".to_owned())));
+        control.send(Message::Close(Cause::Finished("main".to_owned())));
         let report = match report.await {
-            Ok(Delivery { report, left, telling }) => {
+            Ok(Delivery { report, left, flushing }) => {
                 drop(left);
-                telling.told(TELL).await;
+                flushing.wait_async(PUBLISH_TIMEOUT).await;
                 report
             }
             Err(_) => StopReport::refused(&name, &BuildError::Thread(std::io::Error::other("it has panicked"))),

@@ -1,6 +1,6 @@
 //! The spans of a stop: one for the stop, in it one for each phase, in that one for each hook.
 //!
-//! A span is made by whoever needs it first, the teller or a hook's task, and ended when the last of these has let go of it.
+//! A span is made by whoever needs it first, the publisher or a hook's task, and ended when the last of these has let go of it.
 //! Both are other people's code (a subscriber's), which the conductor never calls: it only passes these on, and lets go of
 //! its own before it says that they are over.
 
@@ -14,9 +14,9 @@ use tracing::{Dispatch, Span};
 
 /// Whom spans and events of an application are for: the subscriber of the scope in which it was run, or else of the moment.
 #[derive(Debug, Clone)]
-pub(crate) struct Audience(Option<Dispatch>);
+pub(crate) struct SubscriberScope(Option<Dispatch>);
 
-impl Audience {
+impl SubscriberScope {
     /// Of the scope that this is called in.
     pub(crate) fn here() -> Self {
         let here = tracing::dispatcher::get_default(Dispatch::clone);
@@ -24,10 +24,10 @@ impl Audience {
     }
 
     /// Calls the subscriber; a panic of it is nothing.
-    pub(crate) fn call<T>(&self, tell: impl FnOnce() -> T) -> Option<T> {
+    pub(crate) fn call<T>(&self, subscriber: impl FnOnce() -> T) -> Option<T> {
         let called = || match &self.0 {
-            Some(dispatch) => tracing::dispatcher::with_default(dispatch, tell),
-            None => tell(),
+            Some(dispatch) => tracing::dispatcher::with_default(dispatch, subscriber),
+            None => subscriber(),
         };
         catch_unwind(AssertUnwindSafe(called)).ok()
     }
@@ -44,18 +44,18 @@ pub(crate) struct StopSpan {
     app: String,
     cause: String,
     grace: Duration,
-    audience: Audience,
+    scope: SubscriberScope,
     span: OnceLock<Span>,
 }
 
 impl StopSpan {
-    pub(crate) fn new(app: String, cause: String, grace: Duration, audience: Audience) -> Arc<Self> {
-        Arc::new(Self { app, cause, grace, audience, span: OnceLock::new() })
+    pub(crate) fn new(app: String, cause: String, grace: Duration, scope: SubscriberScope) -> Arc<Self> {
+        Arc::new(Self { app, cause, grace, scope, span: OnceLock::new() })
     }
 
     pub(crate) fn get(&self) -> &Span {
-        let Self { app, cause, grace, audience, span } = self;
-        span.get_or_init(|| audience.span(|| tracing::info_span!(parent: None, "stop", app, cause, ?grace)))
+        let Self { app, cause, grace, scope, span } = self;
+        span.get_or_init(|| scope.span(|| tracing::info_span!(parent: None, "stop", app, cause, ?grace)))
     }
 }
 
@@ -75,13 +75,13 @@ impl PhaseSpan {
     pub(crate) fn get(&self) -> &Span {
         let (app, phase) = (&self.stop.app, self.phase);
         let make = || tracing::info_span!(parent: self.stop.get(), "phase", app, %phase);
-        self.span.get_or_init(|| self.stop.audience.span(make))
+        self.span.get_or_init(|| self.stop.scope.span(make))
     }
 
     /// The span of a hook in it.
     pub(crate) fn hook(&self, component: &str, forced: bool) -> Span {
         let (app, phase) = (&self.stop.app, self.phase);
         let make = || tracing::info_span!(parent: self.get(), "hook", app, component, %phase, forced);
-        self.stop.audience.span(make)
+        self.stop.scope.span(make)
     }
 }

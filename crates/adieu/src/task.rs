@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::caught::{Ended, caught};
+use crate::catch_unwind::{Completion, catch_unwind_future};
 use crate::component::Component;
 use crate::control::{Control, Message};
 use crate::error::BoxError;
@@ -53,7 +53,7 @@ impl std::ops::Deref for TaskContext {
 
 /// Whether the end of a task is the end of the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum TaskKind {
     Side,
     Main,
 }
@@ -98,7 +98,7 @@ impl App {
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = R> + Send + 'static,
     {
-        self.register_task(name.into(), Kind::Side, task)
+        self.register_task(name.into(), TaskKind::Side, task)
     }
 
     /// As [`task`](Self::task), for one whose end is the end of the application, with or without an error.
@@ -108,10 +108,10 @@ impl App {
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
         Fut: Future<Output = R> + Send + 'static,
     {
-        self.register_task(name.into(), Kind::Main, task)
+        self.register_task(name.into(), TaskKind::Main, task)
     }
 
-    fn register_task<R, F, Fut>(&self, name: String, kind: Kind, task: F) -> Component<'_, ()>
+    fn register_task<R, F, Fut>(&self, name: String, kind: TaskKind, task: F) -> Component<'_, ()>
     where
         R: HookResult,
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
@@ -151,7 +151,7 @@ impl App {
     }
 }
 
-fn spawn<R, F, Fut>(name: String, kind: Kind, task: F, control: Control) -> Task
+fn spawn<R, F, Fut>(name: String, kind: TaskKind, task: F, control: Control) -> Task
 where
     R: HookResult,
     F: FnOnce(TaskContext) -> Fut + Send + 'static,
@@ -161,11 +161,11 @@ where
     let (end, ended) = watch::channel(None);
     let context = TaskContext { control: control.clone(), asked: asked.clone() };
     let running = async move {
-        let outcome = caught(move || Box::pin(async move { task(context).await.into_result() })).await;
+        let outcome = catch_unwind_future(move || Box::pin(async move { task(context).await.into_result() })).await;
         let result = result(outcome);
         match &result {
-            Err(error) => control.tell(Message::Close(Cause::Fatal { component: name, error: error.clone() })),
-            Ok(()) if kind == Kind::Main => control.tell(Message::Close(Cause::Finished(name))),
+            Err(error) => control.send(Message::Close(Cause::Fatal { component: name, error: error.clone() })),
+            Ok(()) if kind == TaskKind::Main => control.send(Message::Close(Cause::Finished(name))),
             Ok(()) => {}
         }
         end.send_replace(Some(result));
@@ -174,7 +174,7 @@ where
     Task { asked, ended, abort: Mutex::new(Some(abort)) }
 }
 
-fn result(ended: Ended) -> Result<(), String> {
+fn result(ended: Completion) -> Result<(), String> {
     match ended.how {
         End::Done => Ok(()),
         End::Failed => Err(ended.error.unwrap_or_default()),

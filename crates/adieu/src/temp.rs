@@ -23,13 +23,13 @@ impl App {
     pub fn temp_path(&self, path: impl Into<PathBuf>) -> Component<'_, PathBuf> {
         let path = path.into();
         let ours: Arc<OnceLock<Option<Identity>>> = Arc::default();
-        let seen = Arc::clone(&ours);
+        let recorded = Arc::clone(&ours);
         self.component(format!("temporary {}", path.display()))
             .start(move |context| async move {
                 let watched = path.clone();
                 tokio::spawn(async move {
                     context.serving().await;
-                    seen.get_or_init(|| identity(&watched).ok().flatten());
+                    recorded.get_or_init(|| identity(&watched).ok().flatten());
                 });
                 Ok::<_, Infallible>(path)
             })

@@ -21,13 +21,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tower_service::Service;
 
-use super::answer::answer;
-use super::connections::{Connection, ConnectionState, Stage};
-use super::front::{Front, Transport};
+use super::connections::{Connection, ConnectionStage, ConnectionState};
+use super::h2_executor::H2Executor;
 use super::level::Level;
+use super::protocol_io::{ProtocolIo, Transport};
+use super::response::respond;
 use super::settings::Serve;
 use super::stream::Stream;
-use super::streams::Streams;
 use crate::error::BoxError;
 
 /// How an HTTP/2 client begins (RFC 9113, 3.4).
@@ -72,19 +72,19 @@ where
     };
     match opened {
         None => {}
-        Some((front, Protocol::Http1)) => http1(front, service, &settings).await,
-        Some((front, Protocol::Http2)) => http2(front, service, &settings).await,
+        Some((io, Protocol::Http1)) => http1(io, service, &settings).await,
+        Some((io, Protocol::Http2)) => http2(io, service, &settings).await,
     }
 }
 
 /// Reads until the protocol is known; `None` when that never happens.
-async fn open(stream: Stream, settings: &Serve) -> Option<(Front, Protocol)> {
+async fn open(stream: Stream, settings: &Serve) -> Option<(ProtocolIo, Protocol)> {
     let connection = Arc::clone(stream.connection());
     let transport = transport(stream, settings).await?;
-    let mut front = Front::new(transport, connection, !settings.linger.is_zero());
-    while front.peek_more().await.ok()? {
-        if let Some(protocol) = protocol(front.first()) {
-            return Some((front, protocol));
+    let mut io = ProtocolIo::new(transport, connection, !settings.linger.is_zero());
+    while io.peek_more().await.ok()? {
+        if let Some(protocol) = protocol(io.first()) {
+            return Some((io, protocol));
         }
     }
     None
@@ -111,16 +111,16 @@ async fn transport(stream: Stream, settings: &Serve) -> Option<Transport> {
 /// Returns when a connection that has not said what it wants has to go.
 async fn unwanted(connection: &Connection) {
     connection.reached(Level::Closing).await;
-    if connection.stage() == Stage::New && !connection.socket.has_input() {
+    if connection.stage() == ConnectionStage::New && !connection.socket.has_input() {
         tokio::time::sleep(FIRST_BYTE.saturating_sub(connection.age())).await;
     }
-    if connection.stage() != Stage::New || connection.socket.has_input() {
+    if connection.stage() != ConnectionStage::New || connection.socket.has_input() {
         // Something has come: it has the time that a handshake has.
         connection.reached(Level::Overdue).await;
     }
 }
 
-async fn http1<S, B>(front: Front, service: S, settings: &Serve)
+async fn http1<S, B>(io: ProtocolIo, service: S, settings: &Serve)
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
@@ -129,26 +129,26 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let connection = Arc::clone(front.connection());
-    connection.go(Stage::Requests);
+    let connection = Arc::clone(io.connection());
+    connection.go(ConnectionStage::Requests);
     let counted = Arc::clone(&connection);
-    let service = service_fn(move |request| answer(service.clone(), request, Arc::clone(&counted)));
+    let service = service_fn(move |request| respond(service.clone(), request, Arc::clone(&counted)));
     let mut builder = hyper::server::conn::http1::Builder::new();
     if let Some(limit) = settings.header_timeout {
         builder.timer(TokioTimer::new()).header_read_timeout(limit);
     }
-    // Its end in a stop is the end of its input, which `Front` decides: what has been read by then is answered.
-    let protocol = builder.serve_connection(TokioIo::new(front), service).with_upgrades();
+    // Its end in a stop is the end of its input, which `ProtocolIo` decides: what has been read by then is answered.
+    let protocol = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
     tokio::select! {
         biased;
         _ended = protocol => {}
         () = connection.reached(Level::Cut) => return,
     }
     // Unless the socket has ended with the protocol, it has been handed to the application.
-    connection.go(Stage::Hijacked);
+    connection.go(ConnectionStage::Hijacked);
 }
 
-async fn http2<S, B>(mut front: Front, service: S, settings: &Serve)
+async fn http2<S, B>(mut io: ProtocolIo, service: S, settings: &Serve)
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
@@ -157,18 +157,18 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let connection = Arc::clone(front.connection());
-    connection.go(Stage::Requests);
+    let connection = Arc::clone(io.connection());
+    connection.go(ConnectionStage::Requests);
     connection.early.store(true, Ordering::SeqCst);
     // Those that come in the announce phase are served until the quiesce: sent away at once, their clients would come
     // again and again while whoever sends them here has not noticed.
-    let away = if connection.level() < Level::Announced { Level::Announced } else { Level::Draining };
-    front.goes_away(away);
+    let goaway = if connection.level() < Level::Announced { Level::Announced } else { Level::Draining };
+    io.goes_away(goaway);
     let counted = Arc::clone(&connection);
-    let service = service_fn(move |request| answer(service.clone(), request, Arc::clone(&counted)));
-    let mut builder = hyper::server::conn::http2::Builder::new(Streams(Arc::clone(&connection)));
+    let service = service_fn(move |request| respond(service.clone(), request, Arc::clone(&counted)));
+    let mut builder = hyper::server::conn::http2::Builder::new(H2Executor(Arc::clone(&connection)));
     builder.timer(TokioTimer::new()).enable_connect_protocol();
-    let mut protocol = pin!(builder.serve_connection(TokioIo::new(front), service));
+    let mut protocol = pin!(builder.serve_connection(TokioIo::new(io), service));
     tokio::select! {
         biased;
         _ended = protocol.as_mut() => return,

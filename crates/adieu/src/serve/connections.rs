@@ -11,11 +11,11 @@ use adieu_core::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::level::{Level, Told};
+use super::level::{CurrentLevel, Level};
 use super::socket::Socket;
 use crate::clock;
+use crate::counter::{InFlightCounter, InFlightToken};
 use crate::lock::lock;
-use crate::place::{Entered, Place};
 
 /// The state of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub struct OpenConnection {
 /// What a connection is, apart from whether a request is being answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Stage {
+pub(super) enum ConnectionStage {
     New,
     Handshake,
     /// A protocol that marks its requests.
@@ -86,24 +86,30 @@ pub(super) enum Stage {
     Closed,
 }
 
-const STAGES: [Stage; 6] =
-    [Stage::New, Stage::Handshake, Stage::Requests, Stage::Whole, Stage::Hijacked, Stage::Closed];
+const CONNECTION_STAGES: [ConnectionStage; 6] = [
+    ConnectionStage::New,
+    ConnectionStage::Handshake,
+    ConnectionStage::Requests,
+    ConnectionStage::Whole,
+    ConnectionStage::Hijacked,
+    ConnectionStage::Closed,
+];
 
 /// All connections of one server. Nothing in here is touched by a request.
 #[derive(Debug)]
 pub(super) struct Connections {
     next: AtomicU64,
-    open: Mutex<HashMap<u64, Open>>,
+    open: Mutex<HashMap<u64, OpenEntry>>,
     none_open: Notify,
-    pub(super) told: Told,
+    pub(super) stop_level: CurrentLevel,
     /// Requests, upgraded connections and close hooks, by which the stop's report names those that it waited for in vain.
-    requests: Place,
-    hijacked: Place,
-    pub(super) hooks: Place,
+    requests: InFlightCounter,
+    hijacked: InFlightCounter,
+    pub(super) hooks: InFlightCounter,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenEntry {
     connection: Arc<Connection>,
     /// Of the task that serves it, from its first step on.
     waker: Option<Waker>,
@@ -135,14 +141,14 @@ pub(super) struct Connection {
     /// Those that the client has shown in its handshake.
     #[cfg(feature = "tls")]
     pub(super) certificates: std::sync::OnceLock<Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>>,
-    hijack: Mutex<Option<Entered>>,
+    hijack: Mutex<Option<InFlightToken>>,
     all: Arc<Connections>,
 }
 
 impl Connections {
-    pub(super) fn new(requests: Place, hijacked: Place, hooks: Place) -> Self {
+    pub(super) fn new(requests: InFlightCounter, hijacked: InFlightCounter, hooks: InFlightCounter) -> Self {
         let (next, open, none_open) = (AtomicU64::new(0), Mutex::default(), Notify::new());
-        Self { next, open, none_open, told: Told::default(), requests, hijacked, hooks }
+        Self { next, open, none_open, stop_level: CurrentLevel::default(), requests, hijacked, hooks }
     }
 
     /// Registers an accepted connection. It is open until [`Connection::close`].
@@ -150,7 +156,7 @@ impl Connections {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection {
             id,
-            stage: AtomicU8::new(Stage::New as u8),
+            stage: AtomicU8::new(ConnectionStage::New as u8),
             busy: AtomicUsize::new(0),
             upgraded: AtomicUsize::new(0),
             partial: AtomicBool::new(false),
@@ -166,7 +172,7 @@ impl Connections {
             hijack: Mutex::default(),
             all: Arc::clone(self),
         });
-        lock(&self.open).insert(id, Open { connection: Arc::clone(&connection), waker: None });
+        lock(&self.open).insert(id, OpenEntry { connection: Arc::clone(&connection), waker: None });
         connection
     }
 
@@ -196,7 +202,7 @@ impl Connections {
 
     pub(super) fn list(&self) -> Vec<OpenConnection> {
         let now = clock::now();
-        let one = |of: &Open| {
+        let one = |of: &OpenEntry| {
             let of = &of.connection;
             OpenConnection { peer: of.peer, state: of.state(), age: now.since(of.since) }
         };
@@ -206,7 +212,7 @@ impl Connections {
     }
 
     /// Whether one is open.
-    pub(super) fn any(&self) -> bool {
+    pub(super) fn any_open(&self) -> bool {
         !lock(&self.open).is_empty()
     }
 
@@ -215,7 +221,7 @@ impl Connections {
         loop {
             // Made before the look: what closes after the look wakes it.
             let none_open = self.none_open.notified();
-            if !self.any() {
+            if !self.any_open() {
                 return;
             }
             none_open.await;
@@ -226,8 +232,8 @@ impl Connections {
     /// something to say. A task that has not made its first step looks then: it says
     /// who it is under the same lock before.
     pub(super) fn raise(&self, to: Level) {
-        self.told.raise(to);
-        let concerned = |open: &&Open| to >= Level::Closing || open.connection.early.load(Ordering::SeqCst);
+        self.stop_level.raise(to);
+        let concerned = |open: &&OpenEntry| to >= Level::Closing || open.connection.early.load(Ordering::SeqCst);
         let open = lock(&self.open);
         let wakers: Vec<Waker> = open.values().filter(concerned).filter_map(|open| open.waker.clone()).collect();
         drop(open);
@@ -266,24 +272,24 @@ impl Connection {
     }
 
     pub(super) fn level(&self) -> Level {
-        self.all.told.level()
+        self.all.stop_level.get()
     }
 
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> ConnectionStage {
         let stage = usize::from(self.stage.load(Ordering::SeqCst));
-        STAGES.get(stage).copied().unwrap_or(Stage::Closed)
+        CONNECTION_STAGES.get(stage).copied().unwrap_or(ConnectionStage::Closed)
     }
 
     pub(super) fn state(&self) -> ConnectionState {
         match self.stage() {
-            Stage::New => ConnectionState::New,
-            Stage::Handshake => ConnectionState::Handshake,
-            Stage::Requests if self.busy.load(Ordering::SeqCst) > 0 => ConnectionState::Active,
-            Stage::Requests if self.upgraded.load(Ordering::SeqCst) > 0 => ConnectionState::Hijacked,
-            Stage::Requests => ConnectionState::Idle,
-            Stage::Whole => ConnectionState::Active,
-            Stage::Hijacked => ConnectionState::Hijacked,
-            Stage::Closed => ConnectionState::Closed,
+            ConnectionStage::New => ConnectionState::New,
+            ConnectionStage::Handshake => ConnectionState::Handshake,
+            ConnectionStage::Requests if self.busy.load(Ordering::SeqCst) > 0 => ConnectionState::Active,
+            ConnectionStage::Requests if self.upgraded.load(Ordering::SeqCst) > 0 => ConnectionState::Hijacked,
+            ConnectionStage::Requests => ConnectionState::Idle,
+            ConnectionStage::Whole => ConnectionState::Active,
+            ConnectionStage::Hijacked => ConnectionState::Hijacked,
+            ConnectionStage::Closed => ConnectionState::Closed,
         }
     }
 
@@ -301,11 +307,11 @@ impl Connection {
     }
 
     /// Goes to another stage, unless it is closed.
-    pub(super) fn go(&self, to: Stage) {
-        let change = |from: u8| (from != Stage::Closed as u8).then_some(to as u8);
+    pub(super) fn go(&self, to: ConnectionStage) {
+        let change = |from: u8| (from != ConnectionStage::Closed as u8).then_some(to as u8);
         let changed = self.stage.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
-        if changed.is_ok() && to == Stage::Hijacked {
-            *lock(&self.hijack) = Some(self.all.hijacked.enter_late());
+        if changed.is_ok() && to == ConnectionStage::Hijacked {
+            *lock(&self.hijack) = Some(self.all.hijacked.nested_token());
         }
     }
 
@@ -332,21 +338,21 @@ impl Connection {
     }
 
     /// A request is answered until the guard is dropped.
-    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+    pub(super) fn busy(self: &Arc<Self>) -> BusyGuard {
         self.busy.fetch_add(1, Ordering::SeqCst);
         self.partial.store(false, Ordering::Relaxed);
-        Busy { _in_flight: self.all.requests.enter_late(), connection: Arc::clone(self) }
+        BusyGuard { _in_flight: self.all.requests.nested_token(), connection: Arc::clone(self) }
     }
 
     /// A stream of it belongs to the application until the guard is dropped.
-    pub(super) fn upgraded(self: &Arc<Self>) -> Upgraded {
+    pub(super) fn upgraded(self: &Arc<Self>) -> UpgradedStream {
         self.upgraded.fetch_add(1, Ordering::SeqCst);
-        Upgraded { _in_flight: self.all.hijacked.enter_late(), connection: Arc::clone(self) }
+        UpgradedStream { _in_flight: self.all.hijacked.nested_token(), connection: Arc::clone(self) }
     }
 
     /// Nobody has the socket any more, or nothing that matters can come: the drain does not wait for it.
     pub(super) fn close(&self) {
-        self.stage.store(Stage::Closed as u8, Ordering::SeqCst);
+        self.stage.store(ConnectionStage::Closed as u8, Ordering::SeqCst);
         let mut open = lock(&self.all.open);
         let gone = open.remove(&self.id);
         let none = open.is_empty();
@@ -360,12 +366,12 @@ impl Connection {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Busy {
+pub(super) struct BusyGuard {
     connection: Arc<Connection>,
-    _in_flight: Entered,
+    _in_flight: InFlightToken,
 }
 
-impl Drop for Busy {
+impl Drop for BusyGuard {
     fn drop(&mut self) {
         self.connection.partial.store(false, Ordering::Relaxed);
         self.connection.busy.fetch_sub(1, Ordering::SeqCst);
@@ -378,12 +384,12 @@ impl Drop for Busy {
 
 /// A stream that belongs to the application.
 #[derive(Debug)]
-pub(super) struct Upgraded {
+pub(super) struct UpgradedStream {
     connection: Arc<Connection>,
-    _in_flight: Entered,
+    _in_flight: InFlightToken,
 }
 
-impl Drop for Upgraded {
+impl Drop for UpgradedStream {
     fn drop(&mut self) {
         self.connection.upgraded.fetch_sub(1, Ordering::SeqCst);
     }

@@ -8,7 +8,7 @@ use pin_project_lite::pin_project;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::connections::Connection;
-use super::level::{Level, Told};
+use super::level::{CurrentLevel, Level};
 
 /// Told to every request, as an extension: whether the server is about to stop, and who asks. For answers that would never
 /// end by themselves (long polls, streams) and for upgraded connections. Cheap to clone.
@@ -24,8 +24,8 @@ impl Draining {
         Self { connection }
     }
 
-    fn told(&self) -> &Told {
-        &self.connection.all().told
+    fn stop_level(&self) -> &CurrentLevel {
+        &self.connection.all().stop_level
     }
 
     /// Who is at the other end of the connection; `None` for a Unix socket.
@@ -45,13 +45,13 @@ impl Draining {
     /// Whether the server takes nothing new on any more.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.told().level() >= Level::Draining
+        self.stop_level().get() >= Level::Draining
     }
 
     /// Returns when the server takes nothing new on any more: end a stream, say goodbye on a WebSocket. Borrows nothing;
     /// cancel safe.
     pub fn begun(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.told().begun.clone().cancelled_owned()
+        self.stop_level().begun.clone().cancelled_owned()
     }
 
     /// A close hook: runs `hook` when the drain begins, for connections whose loop is elsewhere (behind a channel, in an
@@ -65,12 +65,12 @@ impl Draining {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let (begun, dropped) = (self.begun(), CancellationToken::new());
-        let (place, unless) = (self.connection.all().hooks, dropped.clone());
+        let (hooks, unless) = (self.connection.all().hooks, dropped.clone());
         drop(tokio::spawn(async move {
             tokio::select! {
                 () = unless.cancelled() => {}
                 () = begun => {
-                    let _in_flight = place.enter_late();
+                    let _in_flight = hooks.nested_token();
                     hook().await;
                 }
             }
@@ -81,7 +81,7 @@ impl Draining {
     /// A body that ends cleanly, between two frames, when the drain begins; the client sees a complete answer and comes
     /// again, elsewhere. Answers of the type `text/event-stream` get this by themselves.
     pub fn until<B>(&self, body: B) -> UntilDraining<B> {
-        UntilDraining { body, begun: self.told().begun.clone().cancelled_owned(), ended: false }
+        UntilDraining { body, begun: self.stop_level().begun.clone().cancelled_owned(), ended: false }
     }
 }
 

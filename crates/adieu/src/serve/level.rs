@@ -26,13 +26,13 @@ const LEVELS: [Level; 6] =
 
 /// What all connections of a server look at: one load for each look.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct CurrentLevel {
     level: AtomicU8,
     pub(super) begun: CancellationToken,
 }
 
-impl Told {
-    pub(super) fn level(&self) -> Level {
+impl CurrentLevel {
+    pub(super) fn get(&self) -> Level {
         let level = usize::from(self.level.load(Ordering::SeqCst));
         LEVELS.get(level).copied().unwrap_or(Level::Cut)
     }

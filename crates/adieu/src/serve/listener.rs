@@ -6,12 +6,12 @@ use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
 #[cfg(all(feature = "systemd", target_os = "linux"))]
-use super::handed_over::handed_over;
+use super::activation::activated_listener;
 use super::listen::Listen;
 use super::socket::Socket;
 
 #[cfg(not(all(feature = "systemd", target_os = "linux")))]
-fn handed_over(_name: Option<&str>, _wanted: &Listen) -> Option<Listen> {
+fn activated_listener(_name: Option<&str>, _wanted: &Listen) -> Option<Listen> {
     None
 }
 
@@ -28,7 +28,7 @@ pub(super) enum Listener {
 impl Listener {
     /// One that was handed over comes first: of the same name, or bound to what this would bind.
     pub(super) fn open(listen: Listen, name: Option<&str>) -> io::Result<Self> {
-        match (handed_over(name, &listen), listen) {
+        match (activated_listener(name, &listen), listen) {
             (Some(given), _) => Self::listen(given),
             (None, own) => {
                 let at = own.bound_to();

@@ -12,24 +12,24 @@
 //! could destroy the answer before), and connections that never send anything hold nothing up.
 
 mod accept;
-mod answer;
+#[cfg(all(feature = "systemd", target_os = "linux"))]
+mod activation;
 mod connection;
 mod connections;
 mod draining;
 #[cfg(feature = "axum")]
 mod extractor;
-mod front;
-#[cfg(all(feature = "systemd", target_os = "linux"))]
-mod handed_over;
+mod h2_executor;
 mod level;
 mod listen;
 mod listener;
+mod protocol_io;
+mod response;
 mod server;
 mod service;
 mod settings;
 mod socket;
 mod stream;
-mod streams;
 mod tcp;
 
 pub use self::connections::{ConnectionCounts, ConnectionState, OpenConnection};
@@ -40,6 +40,6 @@ pub use self::listen::Listen;
 pub use self::server::{ServeError, Server};
 pub use self::service::{HttpService, Hyper};
 pub use self::settings::Serve;
-pub use self::tcp::{Request, TcpConnection};
+pub use self::tcp::{ActiveRequest, TcpConnection};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;

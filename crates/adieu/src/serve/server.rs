@@ -14,7 +14,7 @@ use super::level::Level;
 use super::listen::Listen;
 use super::listener::Listener;
 use super::service::HttpService;
-use super::settings::{Pace, Serve};
+use super::settings::{Serve, StopTimes};
 use crate::app::App;
 use crate::component::Component;
 use crate::control::{Control, Stage};
@@ -43,8 +43,8 @@ pub struct Server {
     address: Option<SocketAddr>,
     connections: Arc<Connections>,
     /// Ends the accept loop.
-    accepting: Mutex<Option<accept::End>>,
-    pace: Pace,
+    accepting: Mutex<Option<accept::StopAccepting>>,
+    stop_times: StopTimes,
 }
 
 impl Server {
@@ -71,16 +71,16 @@ impl Server {
         settings: Serve,
         at: &'static Location<'static>,
     ) -> Result<Self, ServeError> {
-        let (pace, settings) = (settings.pace(), Arc::new(settings));
+        let (stop_times, settings) = (settings.stop_times(), Arc::new(settings));
         let begin = move |connection| drop(tokio::spawn(serve(connection, service.clone(), Arc::clone(&settings))));
-        Self::open(control, name, listen, pace, at, begin)
+        Self::open(control, name, listen, stop_times, at, begin)
     }
 
     pub(super) fn open(
         control: &Control,
         name: Option<&str>,
         listen: Listen,
-        pace: Pace,
+        stop_times: StopTimes,
         at: &'static Location<'static>,
         begin: impl Fn(Arc<Connection>) + Send + 'static,
     ) -> Result<Self, ServeError> {
@@ -90,13 +90,13 @@ impl Server {
         let listener = Listener::open(listen, name)?;
         notify::drains();
         let address = listener.local_addr();
-        let place = |name| control.in_flight().place_at(name, at);
-        let connections = Connections::new(place("request"), place("upgraded connection"), place("close hook"));
+        let counter = |name| control.in_flight().counter_at(name, at);
+        let connections = Connections::new(counter("request"), counter("upgraded connection"), counter("close hook"));
         let connections = Arc::new(connections);
         let (end, ended) = oneshot::channel();
         let (all, control) = (Arc::clone(&connections), control.clone());
         drop(tokio::spawn(accept(listener, ended, control, move |socket, peer| begin(all.add(socket, peer)))));
-        Ok(Self { address, connections, accepting: Mutex::new(Some(end)), pace })
+        Ok(Self { address, connections, accepting: Mutex::new(Some(end)), stop_times })
     }
 
     /// Where it listens; `None` for a Unix socket.
@@ -128,21 +128,21 @@ impl Server {
     /// Goes on until the traffic has gone, within its bounds.
     pub(super) async fn announce(&self) {
         self.connections.raise(Level::Announced);
-        let (least, most) = self.pace.lame_duck;
-        let over = self.connections.told.level() >= Level::Draining;
+        let (least, most) = self.stop_times.lame_duck;
+        let over = self.connections.stop_level.get() >= Level::Draining;
         if over || most.is_zero() {
             return;
         }
         tokio::time::sleep(least).await;
         let until_quiet = async {
-            let mut seen = self.connections.accepted();
+            let mut before = self.connections.accepted();
             loop {
                 tokio::time::sleep(QUIET).await;
                 let now = self.connections.accepted();
-                if now == seen {
+                if now == before {
                     return;
                 }
-                seen = now;
+                before = now;
             }
         };
         // Its end and the end of its time are both the end of the phase.
@@ -151,10 +151,10 @@ impl Server {
 
     pub(super) async fn quiesce(&self) {
         let accepting = lock(&self.accepting).take();
-        let (say, said) = oneshot::channel();
-        if accepting.is_some_and(|accepting| accepting.send(say).is_ok()) {
+        let (confirm, closed) = oneshot::channel();
+        if accepting.is_some_and(|accepting| accepting.send(confirm).is_ok()) {
             // Gone without a word only if it has panicked.
-            let _ended = said.await;
+            let _closed = closed.await;
         }
         self.connections.raise(Level::Draining);
     }
@@ -162,20 +162,20 @@ impl Server {
     /// Not cancel safe: dropped before all are closed, it cuts those that are left.
     pub(super) async fn drain(&self) {
         let _cut = CutUnlessClosed(&self.connections);
-        if self.connections.any() {
+        if self.connections.any_open() {
             // What there is to do takes its time with thousands, and the first step may be the conductor's.
             tokio::task::yield_now().await;
         }
         let levels = async {
-            if !self.pace.linger.is_zero() {
-                tokio::time::sleep(self.pace.linger).await;
+            if !self.stop_times.linger.is_zero() {
+                tokio::time::sleep(self.stop_times.linger).await;
             }
-            if self.pace.leaves_idle {
-                self.connections.told.raise(Level::Closing);
+            if self.stop_times.leaves_idle {
+                self.connections.stop_level.raise(Level::Closing);
                 drop(tokio::spawn(wake_later(self.connections.let_idle_go())));
             }
             self.connections.raise(Level::Closing);
-            tokio::time::sleep(self.pace.handshake).await;
+            tokio::time::sleep(self.stop_times.handshake).await;
             self.connections.raise(Level::Overdue);
             std::future::pending::<()>().await;
         };

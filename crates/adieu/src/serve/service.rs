@@ -21,7 +21,7 @@ use crate::error::BoxError;
 pub trait HttpService:
     Service<
         Request<Incoming>,
-        Response = Response<<Self as HttpService>::AnswerBody>,
+        Response = Response<<Self as HttpService>::ResponseBody>,
         Error: Into<BoxError>,
         Future: Send,
     > + Clone
@@ -29,7 +29,7 @@ pub trait HttpService:
     + 'static
 {
     /// The body of its answers.
-    type AnswerBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+    type ResponseBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
 }
 
 impl<S, B> HttpService for S
@@ -38,7 +38,7 @@ where
     S: Clone + Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    type AnswerBody = B;
+    type ResponseBody = B;
 }
 
 /// A service of hyper's own trait, to be served: `app.serve("api", address, Hyper(service_fn(answer)))`.

@@ -66,19 +66,19 @@ impl Serve {
     }
 
     /// What a stop needs to know of it.
-    pub(super) fn pace(&self) -> Pace {
+    pub(super) fn stop_times(&self) -> StopTimes {
         let Self { linger, handshake, lame_duck, .. } = *self;
         #[cfg(feature = "tls")]
         let plain = self.tls.is_none();
         #[cfg(not(feature = "tls"))]
         let plain = true;
-        Pace { linger, handshake, lame_duck, leaves_idle: plain && linger.is_zero() }
+        StopTimes { linger, handshake, lame_duck, leaves_idle: plain && linger.is_zero() }
     }
 }
 
 /// The times of a stop.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
+pub(super) struct StopTimes {
     pub(super) linger: Duration,
     pub(super) handshake: Duration,
     pub(super) lame_duck: (Duration, Duration),

@@ -11,7 +11,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::connections::{Connection, Stage};
+use super::connections::{Connection, ConnectionStage};
 use super::level::Level;
 
 /// How long a lingering close reads what the other side still sends.
@@ -130,8 +130,8 @@ impl AsyncRead for Stream {
         if buffer.filled().len() > before {
             self.connection.partial.store(true, Ordering::Relaxed);
             self.connection.moved.fetch_add(1, Ordering::Relaxed);
-            if self.connection.stage() == Stage::New {
-                self.connection.go(Stage::Handshake);
+            if self.connection.stage() == ConnectionStage::New {
+                self.connection.go(ConnectionStage::Handshake);
             }
         } else {
             self.ended = true;

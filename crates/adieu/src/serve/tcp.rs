@@ -10,11 +10,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections::{Busy, Connection, Stage};
+use super::connections::{BusyGuard, Connection, ConnectionStage};
 use super::draining::Draining;
-use super::front::{Front, Transport};
 use super::level::Level;
 use super::listen::Listen;
+use super::protocol_io::{ProtocolIo, Transport};
 use super::server::{ServeError, Server};
 use super::settings::Serve;
 use super::stream::Stream;
@@ -29,36 +29,36 @@ use crate::control::Control;
 /// [`draining`](Self::draining), and awaited.
 #[derive(Debug)]
 pub struct TcpConnection {
-    front: Front,
+    io: ProtocolIo,
 }
 
 /// A request that is being answered, until this is dropped.
 #[derive(Debug)]
 #[must_use = "the request is being answered only until this is dropped"]
-pub struct Request {
-    _busy: Busy,
+pub struct ActiveRequest {
+    _busy: BusyGuard,
 }
 
 impl TcpConnection {
     /// Who is at the other end; `None` for a Unix socket.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.front.connection().peer
+        self.io.connection().peer
     }
 
     /// Tells when the server takes nothing new on any more, for a handler that decides itself when to end.
     #[must_use]
     pub fn draining(&self) -> Draining {
-        Draining::new(Arc::clone(self.front.connection()))
+        Draining::new(Arc::clone(self.io.connection()))
     }
 
     /// A request has been read and is being answered until the returned value is dropped. From the first one on, the
     /// connection is idle between two.
-    pub fn request(&self) -> Request {
-        let connection = self.front.connection();
+    pub fn request(&self) -> ActiveRequest {
+        let connection = self.io.connection();
         let busy = connection.busy();
-        connection.go(Stage::Requests);
-        Request { _busy: busy }
+        connection.go(ConnectionStage::Requests);
+        ActiveRequest { _busy: busy }
     }
 }
 
@@ -68,10 +68,10 @@ impl AsyncRead for TcpConnection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.front).poll_read(context, buffer);
-        let connection = self.front.connection();
-        if matches!(connection.stage(), Stage::New | Stage::Handshake) && read.is_ready() {
-            connection.go(Stage::Whole);
+        let read = Pin::new(&mut self.io).poll_read(context, buffer);
+        let connection = self.io.connection();
+        if matches!(connection.stage(), ConnectionStage::New | ConnectionStage::Handshake) && read.is_ready() {
+            connection.go(ConnectionStage::Whole);
         }
         read
     }
@@ -79,7 +79,7 @@ impl AsyncRead for TcpConnection {
 
 impl AsyncWrite for TcpConnection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.front).poll_write(context, bytes)
+        Pin::new(&mut self.io).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -87,19 +87,19 @@ impl AsyncWrite for TcpConnection {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.front).poll_write_vectored(context, slices)
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.front.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.front).poll_flush(context)
+        Pin::new(&mut self.io).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.front).poll_shutdown(context)
+        Pin::new(&mut self.io).poll_shutdown(context)
     }
 }
 
@@ -162,21 +162,21 @@ where
         drop(tokio::spawn(async move {
             connection.introduce().await;
             let stream = Stream::new(Arc::clone(&connection), farewell);
-            let front = Front::new(Transport::Plain(stream), Arc::clone(&connection), lingers);
+            let io = ProtocolIo::new(Transport::Plain(stream), Arc::clone(&connection), lingers);
             tokio::select! {
                 biased;
-                () = handler(TcpConnection { front }) => {}
+                () = handler(TcpConnection { io }) => {}
                 () = unwanted(&connection) => {}
             }
         }));
     };
-    Server::open(control, Some(name), listen, settings.pace(), at, begin)
+    Server::open(control, Some(name), listen, settings.stop_times(), at, begin)
 }
 
 /// Returns when a connection that has not sent anything has to go, or any when the drain is cut.
 async fn unwanted(connection: &Connection) {
     connection.reached(Level::Closing).await;
-    if connection.stage() != Stage::New || connection.socket.has_input() {
+    if connection.stage() != ConnectionStage::New || connection.socket.has_input() {
         connection.reached(Level::Cut).await;
     }
 }

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use crate::children::Children;
 use crate::clock;
-use crate::control::{Message, Post};
+use crate::control::{Mailbox, Message};
 use crate::lock::lock;
 
 /// An application that is told, and how many signals it has had.
@@ -23,7 +23,7 @@ struct Application {
     id: u64,
     stop: u64,
     dump: u64,
-    messages: Post,
+    messages: Mailbox,
     children: Children,
     requests: Requests,
 }
@@ -67,9 +67,9 @@ pub(crate) struct Inherited {
 
 /// A place in the hub; given up when dropped.
 #[derive(Debug)]
-pub(crate) struct Seat(u64);
+pub(crate) struct Registration(u64);
 
-impl Drop for Seat {
+impl Drop for Registration {
     fn drop(&mut self) {
         let mut hub = lock(&HUB);
         hub.applications.retain(|application| application.id != self.0);
@@ -77,9 +77,9 @@ impl Drop for Seat {
     }
 }
 
-impl Seat {
+impl Registration {
     /// Tells an application's `messages` of its signals from now on; [`change`](Self::change) says which these are.
-    pub(crate) fn of_application(messages: Post, children: Children) -> Self {
+    pub(crate) fn of_application(messages: Mailbox, children: Children) -> Self {
         let mut hub = lock(&HUB);
         let id = hub.id();
         hub.applications.push(Application { id, stop: 0, dump: 0, messages, children, requests: Requests::default() });
@@ -104,12 +104,12 @@ impl Seat {
 }
 
 /// Gives a copy of each of these `signals` to `copies`, unless that is full.
-pub(super) fn subscribe(signals: &[Signal], copies: mpsc::Sender<Signal>) -> io::Result<Seat> {
+pub(super) fn subscribe(signals: &[Signal], copies: mpsc::Sender<Signal>) -> io::Result<Registration> {
     let mut hub = lock(&HUB);
     hub.install(signals)?;
     let id = hub.id();
     hub.subscribers.push(Subscriber { id, signals: mask(signals), copies });
-    Ok(Seat(id))
+    Ok(Registration(id))
 }
 
 /// Takes these signals from all subscribers; they have no effect from now on.

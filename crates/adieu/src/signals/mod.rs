@@ -28,8 +28,8 @@
 //! # }
 //! ```
 
-mod hook;
 mod hub;
+mod run_at_each;
 mod stdout;
 mod subscription;
 
@@ -37,8 +37,8 @@ use std::io;
 
 use adieu_core::signal::Signal;
 
-pub(crate) use self::hook::run_at_each;
-pub(crate) use self::hub::{Inherited, Seat};
+pub(crate) use self::hub::{Inherited, Registration};
+pub(crate) use self::run_at_each::run_at_each;
 pub use self::stdout::end_on_closed_stdout;
 pub use self::subscription::{Subscription, subscribe};
 

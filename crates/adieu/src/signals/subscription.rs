@@ -11,7 +11,7 @@ use super::hub;
 #[derive(Debug)]
 pub struct Subscription {
     copies: mpsc::Receiver<Signal>,
-    seat: hub::Seat,
+    registration: hub::Registration,
 }
 
 impl Subscription {
@@ -33,8 +33,8 @@ impl Subscription {
     /// Ends the delivery. What was delivered and not received yet is returned.
     #[must_use = "signals that have come and were not looked at"]
     pub fn stop(self) -> Vec<Signal> {
-        let Self { mut copies, seat } = self;
-        drop(seat);
+        let Self { mut copies, registration } = self;
+        drop(registration);
         std::iter::from_fn(|| copies.try_recv().ok()).collect()
     }
 }
@@ -47,6 +47,6 @@ impl Subscription {
 pub fn subscribe(signals: impl IntoIterator<Item = Signal>, capacity: usize) -> io::Result<Subscription> {
     let signals: Vec<Signal> = signals.into_iter().collect();
     let (sender, copies) = mpsc::channel(capacity.max(1));
-    let seat = hub::subscribe(&signals, sender)?;
-    Ok(Subscription { copies, seat })
+    let registration = hub::subscribe(&signals, sender)?;
+    Ok(Subscription { copies, registration })
 }

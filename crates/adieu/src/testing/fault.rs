@@ -3,7 +3,7 @@ use std::time::Duration;
 use adieu_core::stop_plan::Phase;
 
 use crate::app::App;
-use crate::caught::BoxFuture;
+use crate::catch_unwind::BoxFuture;
 use crate::error::BoxError;
 use crate::hook::HookFn;
 

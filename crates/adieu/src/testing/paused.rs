@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-use crate::app::{App, tell_all};
+use crate::app::{App, run_closed_hooks};
 use crate::control::{Control, Stage};
 use crate::report::StopReport;
 
@@ -37,8 +37,8 @@ where
         report
     });
     runtime.shutdown_timeout(Duration::from_millis(100));
-    let report = tell_all(report, ready.farewells);
-    drop(ready.seat);
+    let report = run_closed_hooks(report, ready.closed_hooks);
+    drop(ready.registration);
     control.move_on(Stage::Closed);
     report
 }

@@ -43,8 +43,8 @@ fn sigusr1_says_what_is_running() {
         let control = app.control();
         app.component("api").after(&redis).start(move |_| async move {
             let guard = control.in_flight().guard("import of 42")?;
-            let place = control.in_flight().place("requests");
-            let small = place.enter()?;
+            let requests = control.in_flight().counter("requests");
+            let small = requests.token()?;
             tokio::spawn(async move {
                 let _held = (guard, small);
                 std::future::pending::<()>().await;

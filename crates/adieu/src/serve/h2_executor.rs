@@ -13,9 +13,9 @@ tokio::task_local! {
 
 /// Spawns the tasks of one connection.
 #[derive(Debug, Clone)]
-pub(super) struct Streams(pub(super) Arc<Connection>);
+pub(super) struct H2Executor(pub(super) Arc<Connection>);
 
-impl<F> Executor<F> for Streams
+impl<F> Executor<F> for H2Executor
 where
     F: Future + Send + 'static,
     F::Output: Send,

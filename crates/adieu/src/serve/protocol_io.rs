@@ -52,7 +52,7 @@ macro_rules! on {
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Front {
+pub(super) struct ProtocolIo {
     transport: Transport,
     connection: Arc<Connection>,
     /// Read already, to be read again.
@@ -61,14 +61,14 @@ pub(super) struct Front {
     lingers: bool,
     /// Whether the protocol ends with its input.
     ends: bool,
-    away: Option<Away>,
+    goaway: Option<EarlyGoaway>,
 }
 
 /// HTTP/2's first GOAWAY: no new requests, please, and as far as it goes none is refused. The protocol's own comes later,
 /// with the last stream's number as soon as a PING is back; a client that is about to send a request when both arrive may
 /// well answer the PING first, and the request is lost on it. So this one goes ahead, by the linger.
 #[derive(Debug)]
-struct Away {
+struct EarlyGoaway {
     at: Level,
     sent: usize,
 }
@@ -76,9 +76,9 @@ struct Away {
 /// A GOAWAY frame (RFC 9113, 6.8): 8 bytes on the connection itself, the highest number that there is, no error.
 const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
-impl Front {
+impl ProtocolIo {
     pub(super) fn new(transport: Transport, connection: Arc<Connection>, lingers: bool) -> Self {
-        Self { transport, connection, first: BytesMut::new(), lingers, ends: true, away: None }
+        Self { transport, connection, first: BytesMut::new(), lingers, ends: true, goaway: None }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
@@ -107,22 +107,22 @@ impl Front {
     /// For HTTP/2, which says itself that it ends, and goes away when the stop has come to `at`.
     pub(super) fn goes_away(&mut self, at: Level) {
         self.ends = false;
-        self.away = Some(Away { at, sent: 0 });
+        self.goaway = Some(EarlyGoaway { at, sent: 0 });
     }
 
     /// Sends the GOAWAY, or its rest if `begun`. To be called between two frames: the protocol flushes there.
-    fn poll_away(&mut self, context: &mut Context<'_>, begun: bool) -> Poll<io::Result<()>> {
-        while let Some(away) = &mut self.away
-            && self.connection.level() >= away.at
-            && (away.sent > 0 || !begun)
+    fn poll_goaway(&mut self, context: &mut Context<'_>, begun: bool) -> Poll<io::Result<()>> {
+        while let Some(goaway) = &mut self.goaway
+            && self.connection.level() >= goaway.at
+            && (goaway.sent > 0 || !begun)
         {
-            let rest = &GOAWAY[away.sent..];
-            away.sent += match ready!(on!(&mut self.transport, stream => stream.poll_write(context, rest)))? {
+            let rest = &GOAWAY[goaway.sent..];
+            goaway.sent += match ready!(on!(&mut self.transport, stream => stream.poll_write(context, rest)))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 sent => sent,
             };
-            if away.sent == GOAWAY.len() {
-                self.away = None;
+            if goaway.sent == GOAWAY.len() {
+                self.goaway = None;
             }
         }
         Poll::Ready(Ok(()))
@@ -154,7 +154,7 @@ impl Front {
     }
 }
 
-impl AsyncRead for Front {
+impl AsyncRead for ProtocolIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -173,9 +173,9 @@ impl AsyncRead for Front {
     }
 }
 
-impl AsyncWrite for Front {
+impl AsyncWrite for ProtocolIo {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_away(context, true))?;
+        ready!(self.poll_goaway(context, true))?;
         on!(&mut self.transport, stream => stream.poll_write(context, bytes))
     }
 
@@ -184,7 +184,7 @@ impl AsyncWrite for Front {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_away(context, true))?;
+        ready!(self.poll_goaway(context, true))?;
         on!(&mut self.transport, stream => stream.poll_write_vectored(context, slices))
     }
 
@@ -193,7 +193,7 @@ impl AsyncWrite for Front {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_away(context, false))?;
+        ready!(self.poll_goaway(context, false))?;
         on!(&mut self.transport, stream => stream.poll_flush(context))
     }
 

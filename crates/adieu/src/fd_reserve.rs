@@ -13,14 +13,14 @@ const KEPT: usize = 8;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct Spare {
+pub(crate) struct FdReserve {
     kept: Mutex<Vec<OwnedFd>>,
     short: AtomicBool,
 }
 
-impl Spare {
+impl FdReserve {
     /// Takes them, as many as can be had.
-    pub(crate) fn keep(&self) {
+    pub(crate) fn fill(&self) {
         // Any descriptor would do. This one needs no file and takes part in nothing, but a sandbox may forbid it.
         let first = UnixDatagram::unbound().map(OwnedFd::from);
         let first = first.or_else(|_| std::fs::File::open("/dev/null").map(OwnedFd::from));
@@ -45,7 +45,7 @@ impl Spare {
 
     /// Whether they were the last when they were given back: whoever else takes one takes it from the stop.
     #[cfg(all(feature = "http", unix))]
-    pub(crate) fn are_the_last(&self) -> bool {
+    pub(crate) fn were_the_last(&self) -> bool {
         self.short.load(Ordering::SeqCst)
     }
 }

@@ -8,7 +8,7 @@ use adieu_core::duration;
 use crate::signals::Inherited;
 
 /// Everything worth a warning at the start. `longest`: the worst case of the stop, the end of the process included.
-pub(crate) fn notes(longest: Duration, signals: &io::Result<Inherited>) -> Vec<String> {
+pub(crate) fn warnings(longest: Duration, signals: &io::Result<Inherited>) -> Vec<String> {
     let mut notes = Vec::new();
     match signals {
         Ok(inherited) => {

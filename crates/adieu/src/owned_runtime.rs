@@ -17,13 +17,13 @@ const MANY: usize = 1_000;
 
 /// A runtime and what is known of its threads.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub(crate) struct OwnedRuntime {
     runtime: Runtime,
     /// How many threads there are, if nobody else wanted to know: a builder takes one hook each.
     threads: Option<Arc<AtomicUsize>>,
 }
 
-impl Host {
+impl OwnedRuntime {
     /// By `builder`, or tokio's multi-threaded one; with all of it enabled.
     pub(crate) fn new(builder: Option<Builder>) -> std::io::Result<Self> {
         if let Some(mut given) = builder {

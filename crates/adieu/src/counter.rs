@@ -32,16 +32,16 @@ thread_local! {
     /// This thread's part of every count.
     static OWN: Cell<usize> = const { Cell::new(UNKNOWN) };
     /// Gives it back when the thread ends.
-    static HELD: Cell<Option<Held>> = const { Cell::new(None) };
+    static LEASE: Cell<Option<ShardLease>> = const { Cell::new(None) };
 }
 
 /// Parts that no living thread has. The lock hands their counts over, too.
 static FREE: Mutex<[bool; OWNED]> = Mutex::new([true; OWNED]);
 
 /// A part that this thread has.
-struct Held(usize);
+struct ShardLease(usize);
 
-impl Drop for Held {
+impl Drop for ShardLease {
     fn drop(&mut self) {
         // What this thread still counts in its last steps.
         OWN.set(SHARED);
@@ -57,11 +57,11 @@ fn assign() -> usize {
     let found = free.iter().position(|free| *free);
     free.iter_mut().skip(found.unwrap_or(OWNED)).take(1).for_each(|free| *free = false);
     drop(free);
-    let held = found.map(Held);
-    let index = held.as_ref().map_or(SHARED, |held| held.0);
+    let lease = found.map(ShardLease);
+    let index = lease.as_ref().map_or(SHARED, |lease| lease.0);
     OWN.set(index);
     // Gone already in a thread's last steps: then the part is given back here, and `OWN` says so.
-    let _kept = HELD.try_with(|held_for_good| held_for_good.set(held));
+    let _kept = LEASE.try_with(|of_thread| of_thread.set(lease));
     OWN.get()
 }
 
@@ -87,7 +87,7 @@ impl Shards {
         } else {
             // Released: whoever sees this end sees what began before it.
             count.store(count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Release);
-            fence::of_work();
+            fence::light();
         }
     }
 
@@ -96,19 +96,19 @@ impl Shards {
     }
 }
 
-/// A place in the source where many small pieces of work begin, such as requests. Copied freely.
+/// Counts many small pieces of work, such as requests: each holds an [`InFlightToken`] while it is in flight. Copied freely.
 ///
-/// Entering and leaving costs less than cloning and dropping an `Arc`, and stays that cheap when several threads do it at
+/// Taking and dropping a token costs less than cloning and dropping an `Arc`, and stays that cheap when several threads do it at
 /// once.
 #[derive(Debug, Clone, Copy)]
-pub struct Place {
+pub struct InFlightCounter {
     name: &'static str,
     at: &'static Location<'static>,
     shards: &'static Shards,
     gate: &'static Gate,
 }
 
-impl Place {
+impl InFlightCounter {
     pub(crate) fn new(
         name: &'static str,
         at: &'static Location<'static>,
@@ -118,21 +118,21 @@ impl Place {
         Self { name, at, shards, gate }
     }
 
-    /// One more is in flight until the guard is dropped.
+    /// One more is in flight until the token is dropped.
     ///
     /// # Errors
     /// [`Stopping`] when the drain has begun.
     #[inline]
-    pub fn enter(&self) -> Result<Entered, Stopping> {
-        let entered = self.enter_late();
-        if self.gate.is_closed() { Err(Stopping) } else { Ok(entered) }
+    pub fn token(&self) -> Result<InFlightToken, Stopping> {
+        let token = self.nested_token();
+        if self.gate.is_closed() { Err(Stopping) } else { Ok(token) }
     }
 
-    /// As [`enter`](Self::enter), for work that belongs to some that is in flight, which the drain waits for anyway.
+    /// As [`token`](Self::token), for work that belongs to some that is in flight, which the drain waits for anyway.
     #[inline]
-    pub fn enter_late(&self) -> Entered {
+    pub fn nested_token(&self) -> InFlightToken {
         self.shards.add(|shard| &shard.begun);
-        Entered { shards: self.shards, gate: self.gate }
+        InFlightToken { shards: self.shards, gate: self.gate }
     }
 
     /// How many are in flight here.
@@ -168,12 +168,12 @@ impl Place {
 /// One piece of work in flight; it ends when this is dropped.
 #[derive(Debug)]
 #[must_use = "the work is in flight only until this is dropped"]
-pub struct Entered {
+pub struct InFlightToken {
     shards: &'static Shards,
     gate: &'static Gate,
 }
 
-impl Drop for Entered {
+impl Drop for InFlightToken {
     #[inline]
     fn drop(&mut self) {
         self.shards.add(|shard| &shard.ended);

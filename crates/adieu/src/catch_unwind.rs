@@ -13,13 +13,13 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// How other people's code ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct Completion {
     pub(crate) how: End,
     /// The error or the panic's message.
     pub(crate) error: Option<String>,
 }
 
-impl Ended {
+impl Completion {
     /// Its future was dropped before it was done.
     pub(crate) fn cancelled() -> Self {
         Self { how: End::Failed, error: Some("cancelled".to_owned()) }
@@ -55,25 +55,25 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Calls `make`, runs its future and drops it; a panic in any of the three is an outcome. Cancel safe: dropped, it drops
 /// the future.
-pub(crate) async fn caught<M>(make: M) -> Ended
+pub(crate) async fn catch_unwind_future<M>(make: M) -> Completion
 where
     M: FnOnce() -> BoxFuture<Result<(), BoxError>>,
 {
     let mut future = match catch_unwind(AssertUnwindSafe(make)) {
         Ok(future) => Some(future),
-        Err(payload) => return Ended::panicked(&*payload),
+        Err(payload) => return Completion::panicked(&*payload),
     };
     let polled = std::future::poll_fn(|context| {
         let Some(running) = future.as_mut() else { return Poll::Pending };
         match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => Poll::Ready(Ended::of(result)),
-            Err(payload) => Poll::Ready(Ended::panicked(&*payload)),
+            Ok(Poll::Ready(result)) => Poll::Ready(Completion::of(result)),
+            Err(payload) => Poll::Ready(Completion::panicked(&*payload)),
         }
     });
     let ended = polled.await;
     match catch_unwind(AssertUnwindSafe(|| drop(future.take()))) {
         Ok(()) => ended,
-        Err(payload) => Ended::panicked(&*payload),
+        Err(payload) => Completion::panicked(&*payload),
     }
 }

@@ -19,7 +19,7 @@ fn given() -> &'static Mutex<Vec<(String, OwnedFd)>> {
 }
 
 /// The listener that was handed over for `wanted`: one of the same name, or bound to the same address.
-pub(super) fn handed_over(name: Option<&str>, wanted: &Listen) -> Option<Listen> {
+pub(super) fn activated_listener(name: Option<&str>, wanted: &Listen) -> Option<Listen> {
     let mut given = lock(given());
     let fits = |(of, fd): &(String, OwnedFd)| is_listener(fd) && (name == Some(of) || is_bound_to(fd, wanted));
     let index = given.iter().position(fits)?;

@@ -1,5 +1,5 @@
 use super::subscription::Subscription;
-use crate::caught::caught;
+use crate::catch_unwind::catch_unwind_future;
 use crate::control::Control;
 
 /// Runs `hook` at each signal, one at a time; what comes meanwhile is one more, as `signals` has room for one. A panic ends
@@ -10,7 +10,7 @@ where
     Fut: Future<Output = ()> + Send + 'static,
 {
     while let Some(signal) = signals.recv().await {
-        let run = caught(|| {
+        let run = catch_unwind_future(|| {
             let running = hook(control.clone());
             Box::pin(async move {
                 running.await;
