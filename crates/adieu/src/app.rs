@@ -318,7 +318,7 @@ impl App {
 
     /// Everything that is needed to run it on `runtime`, with all that is to be told at once.
     pub(crate) fn make_ready(self, runtime: &runtime::Handle) -> Result<ReadyApp, BuildError> {
-        drop(self.register(builtin::in_flight_entry(), Slot::filled(())));
+        let _component = self.register(builtin::in_flight_entry(), Slot::filled(()));
         let grace = self.policy.borrow().grace;
         self.policy.borrow_mut().grace = plan_time(grace);
         let plan = self.make_plan()?;

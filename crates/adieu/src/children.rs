@@ -58,6 +58,7 @@ impl ChildProcess {
     pub(crate) fn kill(&self) -> bool {
         let alive = lock(&self.alive);
         let Some(pid) = *alive else { return false };
+        // An error means that nothing is left to kill, or that it belongs to another user by now.
         let _killed = kill_process_group(pid, Raw::KILL).or_else(|_| kill_process(pid, Raw::KILL));
         true
     }

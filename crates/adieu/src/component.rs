@@ -5,9 +5,9 @@ use adieu_core::stop_plan::Phase;
 
 use crate::app::App;
 use crate::catch_unwind::BoxFuture;
-use crate::context::{StartContext, StopContext};
+use crate::context::StartContext;
 use crate::error::{BoxError, BuildError, NotRunning};
-use crate::hook::{Entry, HookFn, HookResult, Slot};
+use crate::hook::{ComponentHook, Entry, HookFn, HookResult, Slot};
 
 /// A component that is being described; see [`App::component`].
 ///
@@ -117,17 +117,12 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
     }
 
     /// How it stops: in its turn, when all that come after it have stopped. The value is dropped after that.
-    pub fn stop<R, F, Fut>(self, stop: F) -> Self
-    where
-        R: HookResult,
-        F: FnOnce(Arc<T>, StopContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-    {
+    pub fn stop(self, hook: impl ComponentHook<T>) -> Self {
         let slot = self.slot.clone();
         let hook: HookFn = Box::new(move |context| {
             Box::pin(async move {
                 let Some(value) = slot.take() else { return Ok(()) };
-                stop(value, context).await.into_result()
+                hook(value, context).await.into_result()
             })
         });
         self.app.entry(self.id, |entry| entry.stop_hook(hook));
@@ -135,51 +130,26 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
     }
 
     /// What it does while it is still serving, when a stop begins: deregister, and wait until that has been seen.
-    pub fn announce<R, F, Fut>(self, hook: F) -> Self
-    where
-        R: HookResult,
-        F: FnOnce(Arc<T>, StopContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-    {
+    pub fn announce(self, hook: impl ComponentHook<T>) -> Self {
         self.on(Phase::Announce, hook)
     }
 
     /// How it stops to take anything new on.
-    pub fn quiesce<R, F, Fut>(self, hook: F) -> Self
-    where
-        R: HookResult,
-        F: FnOnce(Arc<T>, StopContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-    {
+    pub fn quiesce(self, hook: impl ComponentHook<T>) -> Self {
         self.on(Phase::Quiesce, hook)
     }
 
     /// How it finishes what it has taken on.
-    pub fn drain<R, F, Fut>(self, hook: F) -> Self
-    where
-        R: HookResult,
-        F: FnOnce(Arc<T>, StopContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-    {
+    pub fn drain(self, hook: impl ComponentHook<T>) -> Self {
         self.on(Phase::Drain, hook)
     }
 
     /// Its farewell work: everything has drained, and everything that it comes after is still up.
-    pub fn cleanup<R, F, Fut>(self, hook: F) -> Self
-    where
-        R: HookResult,
-        F: FnOnce(Arc<T>, StopContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-    {
+    pub fn cleanup(self, hook: impl ComponentHook<T>) -> Self {
         self.on(Phase::Cleanup, hook)
     }
 
-    fn on<R, F, Fut>(self, phase: Phase, hook: F) -> Self
-    where
-        R: HookResult,
-        F: FnOnce(Arc<T>, StopContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-    {
+    fn on(self, phase: Phase, hook: impl ComponentHook<T>) -> Self {
         let slot = self.slot.clone();
         let hook: HookFn = Box::new(move |context| {
             Box::pin(async move {

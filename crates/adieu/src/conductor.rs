@@ -263,8 +263,9 @@ impl Conductor {
         error: Option<String>,
         span: Option<(Arc<PhaseSpan>, bool)>,
     ) {
-        let before = error.map(|error| self.record.errors.insert((id, phase), error));
-        drop(before);
+        if let Some(error) = error {
+            self.record.errors.insert((id, phase), error);
+        }
         self.handle(clock::now(), Event::HookEnded(id, phase, end));
         self.publish_over(id, phase, span);
     }

@@ -48,7 +48,7 @@ pub(crate) struct Mailbox {
 impl Mailbox {
     /// Never blocks. Nobody listens any more when everything is over, and there is nothing to tell then.
     pub(crate) fn send(&self, message: Message) {
-        let _told = self.to.send(message);
+        let _over = self.to.send(message);
         #[cfg(feature = "testing")]
         self.arrived.notify_one();
     }

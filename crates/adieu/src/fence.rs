@@ -16,8 +16,8 @@ pub(crate) fn prepare() {
         if is_alone() {
             register();
         } else {
-            // Without it work goes on paying.
-            drop(std::thread::Builder::new().name("adieu-fence".to_owned()).spawn(register));
+            // Without a thread nothing registers, and work keeps paying for the order.
+            let _detached = std::thread::Builder::new().name("adieu-fence".to_owned()).spawn(register);
         }
     });
 }

@@ -52,6 +52,26 @@ impl<E: Into<BoxError> + Send> HookResult for Result<(), E> {
     }
 }
 
+/// A stop hook of a component: a closure or function from the component's value and the hook's time limits to a future.
+///
+/// Implemented for every `FnOnce(Arc<T>, StopContext) -> impl Future<Output: HookResult>`, and never by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no stop hook",
+    label = "a hook is `|value: Arc<T>, context: StopContext| async move {{ .. }}`, `Send + 'static`, and returns `()` or a `Result<(), _>`"
+)]
+pub trait ComponentHook<T>: FnOnce(Arc<T>, StopContext) -> <Self as ComponentHook<T>>::Future + Send + 'static {
+    /// The future that the hook returns.
+    type Future: Future<Output: HookResult> + Send + 'static;
+}
+
+impl<T, F, Fut> ComponentHook<T> for F
+where
+    F: FnOnce(Arc<T>, StopContext) -> Fut + Send + 'static,
+    Fut: Future<Output: HookResult> + Send + 'static,
+{
+    type Future = Fut;
+}
+
 /// A hook as it is registered.
 pub(crate) struct StopHook {
     pub(crate) run: HookFn,

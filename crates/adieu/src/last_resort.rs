@@ -35,7 +35,7 @@ fn exit(report: &StopReport, code: u8) -> ! {
     let (done, written) = mpsc::channel();
     let write = move || {
         let _written = std::io::stderr().write_all(text.as_bytes());
-        let _told = done.send(());
+        let _too_late = done.send(());
     };
     if std::thread::Builder::new().spawn(write).is_ok() {
         let _written_or_late = written.recv_timeout(WRITE);

@@ -60,6 +60,9 @@
 //! A command-line program that can be killed at any time needs none of this. To keep your own `main` and only add
 //! signals, a deadline and a report to it, use [`Shutdown`].
 
+// One idiom for a result that does not matter: `let _why = ..`, with a comment where it may hide a real failure. `drop(..)`
+// ends the life of a value here and now; of a task's handle, it detaches the task.
+
 mod app;
 mod builtin;
 mod catch_unwind;
@@ -115,7 +118,7 @@ pub use self::control::{Control, Stage};
 pub use self::counter::{InFlightCounter, InFlightToken};
 pub use self::error::{BoxError, BuildError, NotRunning, Stopping};
 pub use self::guard::Guard;
-pub use self::hook::HookResult;
+pub use self::hook::{ComponentHook, HookResult};
 pub use self::in_flight::InFlight;
 pub use self::registry::Registry;
 pub use self::report::{Cause, HookReport, Outcome, PhaseReport, StillInFlight, StopReport};

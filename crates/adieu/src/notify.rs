@@ -35,7 +35,7 @@ mod systemd {
 
     /// Connects to NOTIFY_SOCKET, if that is set. What fails is tried again when there is something to say.
     pub(crate) fn connect() {
-        let _none = connected();
+        let _not_yet = connected();
     }
 
     fn connected() -> Option<Arc<UnixDatagram>> {

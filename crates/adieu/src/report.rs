@@ -220,7 +220,7 @@ impl StopReport {
     pub fn raise_signal_again(&self) {
         if let (Cause::Signal(signal), Outcome::Clean) = (&self.cause, self.outcome) {
             // Returns only for a signal that does not end a process.
-            let _none = signal_hook::low_level::emulate_default_handler(signal.number());
+            let _not_ended = signal_hook::low_level::emulate_default_handler(signal.number());
         }
     }
 

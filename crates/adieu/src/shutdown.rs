@@ -78,7 +78,7 @@ impl Shutdown {
         let kept = Arc::clone(&registration);
         let conduct = move || {
             // Signals are counted to the very end of the process.
-            let _seat = kept;
+            let _registration = kept;
             conductor.run(move |end| {
                 // Nobody waits for it if `main` has not come to `finish`: the deadline does the rest.
                 let _delivered = deliver.send(end);

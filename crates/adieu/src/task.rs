@@ -8,7 +8,7 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::catch_unwind::{Completion, catch_unwind_future};
+use crate::catch_unwind::{BoxFuture, Completion, catch_unwind_future};
 use crate::component::Component;
 use crate::control::{Control, Message};
 use crate::error::BoxError;
@@ -49,6 +49,17 @@ impl std::ops::Deref for TaskContext {
     fn deref(&self) -> &Control {
         &self.control
     }
+}
+
+/// A task, its types erased.
+type TaskFn = Box<dyn FnOnce(TaskContext) -> BoxFuture<Result<(), BoxError>> + Send>;
+
+fn erased<F, Fut>(task: F) -> TaskFn
+where
+    F: FnOnce(TaskContext) -> Fut + Send + 'static,
+    Fut: Future<Output: HookResult> + Send + 'static,
+{
+    Box::new(|context| Box::pin(async move { task(context).await.into_result() }))
 }
 
 /// Whether the end of a task is the end of the application.
@@ -92,31 +103,24 @@ impl Task {
 impl App {
     /// Registers a task that runs beside the others and may end when it likes. An error or a panic of it stops the
     /// application, which has failed then.
-    pub fn task<R, F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
+    pub fn task<F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
     where
-        R: HookResult,
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
+        Fut: Future<Output: HookResult> + Send + 'static,
     {
-        self.register_task(name.into(), TaskKind::Side, task)
+        self.register_task(name.into(), TaskKind::Side, erased(task))
     }
 
     /// As [`task`](Self::task), for one whose end is the end of the application, with or without an error.
-    pub fn main_task<R, F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
+    pub fn main_task<F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
     where
-        R: HookResult,
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
+        Fut: Future<Output: HookResult> + Send + 'static,
     {
-        self.register_task(name.into(), TaskKind::Main, task)
+        self.register_task(name.into(), TaskKind::Main, erased(task))
     }
 
-    fn register_task<R, F, Fut>(&self, name: String, kind: TaskKind, task: F) -> Component<'_, ()>
-    where
-        R: HookResult,
-        F: FnOnce(TaskContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-    {
+    fn register_task(&self, name: String, kind: TaskKind, task: TaskFn) -> Component<'_, ()> {
         let slot: Slot<Task> = Slot::empty();
         let (started, quiesced, drained) = (slot.clone(), slot.clone(), slot);
         let mut entry = Entry::new(name.clone());
@@ -151,17 +155,12 @@ impl App {
     }
 }
 
-fn spawn<R, F, Fut>(name: String, kind: TaskKind, task: F, control: Control) -> Task
-where
-    R: HookResult,
-    F: FnOnce(TaskContext) -> Fut + Send + 'static,
-    Fut: Future<Output = R> + Send + 'static,
-{
+fn spawn(name: String, kind: TaskKind, task: TaskFn, control: Control) -> Task {
     let asked = CancellationToken::new();
     let (end, ended) = watch::channel(None);
     let context = TaskContext { control: control.clone(), asked: asked.clone() };
     let running = async move {
-        let outcome = catch_unwind_future(move || Box::pin(async move { task(context).await.into_result() })).await;
+        let outcome = catch_unwind_future(move || task(context)).await;
         let result = result(outcome);
         match &result {
             Err(error) => control.send(Message::Close(Cause::Fatal { component: name, error: error.clone() })),

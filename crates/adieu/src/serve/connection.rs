@@ -14,21 +14,17 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tower_service::Service;
 
 use super::connections::{Connection, ConnectionStage, ConnectionState};
 use super::h2_executor::H2Executor;
 use super::level::Level;
 use super::protocol_io::{ProtocolIo, Transport};
 use super::response::respond;
+use super::service::HttpService;
 use super::settings::Serve;
 use super::stream::Stream;
-use crate::error::BoxError;
 
 /// How an HTTP/2 client begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -54,15 +50,7 @@ fn protocol(first: &[u8]) -> Option<Protocol> {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve<S, B>(connection: Arc<Connection>, service: S, settings: Arc<Serve>)
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+pub(super) async fn serve<S: HttpService>(connection: Arc<Connection>, service: S, settings: Arc<Serve>) {
     connection.introduce().await;
     let stream = Stream::new(Arc::clone(&connection), Bytes::new());
     let opened = tokio::select! {
@@ -120,15 +108,7 @@ async fn unwanted(connection: &Connection) {
     }
 }
 
-async fn http1<S, B>(io: ProtocolIo, service: S, settings: &Serve)
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+async fn http1<S: HttpService>(io: ProtocolIo, service: S, settings: &Serve) {
     let connection = Arc::clone(io.connection());
     connection.go(ConnectionStage::Requests);
     let counted = Arc::clone(&connection);
@@ -148,15 +128,7 @@ where
     connection.go(ConnectionStage::Hijacked);
 }
 
-async fn http2<S, B>(mut io: ProtocolIo, service: S, settings: &Serve)
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+async fn http2<S: HttpService>(mut io: ProtocolIo, service: S, settings: &Serve) {
     let connection = Arc::clone(io.connection());
     connection.go(ConnectionStage::Requests);
     connection.early.store(true, Ordering::SeqCst);

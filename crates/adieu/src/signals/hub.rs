@@ -186,7 +186,7 @@ fn taken(number: i32) {
     }
     for application in hub.applications.iter_mut().filter(|of| of.stop & bit(signal) != 0) {
         if application.requests.count(now) == Request::Third {
-            drop(application.children.kill());
+            let _killed = application.children.kill();
             signal_hook::low_level::exit(128 + number);
         }
         application.messages.send(Message::Signal(now, number));
@@ -200,7 +200,7 @@ fn taken(number: i32) {
     drop(hub);
     if !wanted {
         // Returns only for a signal that does not end a process.
-        let _none = signal_hook::low_level::emulate_default_handler(number);
+        let _not_ended = signal_hook::low_level::emulate_default_handler(number);
     }
 }
 
