@@ -1,4 +1,4 @@
-//! Named pieces of work in flight, each with a guard.
+//! Named pieces of work in flight, each with a guard of its own.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,6 +21,17 @@ struct NamedWork {
 }
 
 /// All guards of one application.
+///
+/// The races with the stop are those of `gate` and [`fence`](crate::fence), with the lock of `named` in place of counts:
+///
+/// ```text
+/// thread 1: guard()                          thread 2: the stop
+/// W1  named.insert() under the lock          S1  closed.swap(true), heavy fence
+/// W2  closed.load()                          S2  named.len() under the lock
+/// ```
+///
+/// If thread 1 has the lock first, S2 sees W1. If thread 2 has it first, its unlock synchronizes with thread 1's lock, so S1
+/// happens before W2, which reads `true`. The same holds for the removal and [`Gate::ended`] in `Guard::drop`.
 #[derive(Debug)]
 pub(crate) struct Guards {
     gate: &'static Gate,
@@ -56,7 +67,26 @@ impl NamedWork {
     }
 }
 
-/// One named piece of work in flight; it ends when this is dropped.
+/// A named piece of work that a stop waits for, until the guard is dropped. Made by [`InFlight::guard`].
+///
+/// The report of a stop that waited in vain, and `kill -USR1`, show the guard's name, where in the source it was taken, and
+/// its exact age.
+///
+/// # Examples
+///
+/// ```
+/// # use adieu::App;
+/// let app = App::new("shop");
+/// let import = app.control().in_flight().guard("import of 42")?;
+/// let page = import.nested("page 1 of 42"); // also in the drain
+/// drop(import);
+/// assert_eq!(app.control().in_flight().count(), 1);
+/// drop(page);
+/// assert_eq!(app.control().in_flight().count(), 0);
+/// # Ok::<_, adieu::Stopping>(())
+/// ```
+///
+/// [`InFlight::guard`]: crate::InFlight::guard
 #[derive(Debug)]
 #[must_use = "the work is in flight only until the guard is dropped"]
 pub struct Guard {
@@ -65,7 +95,9 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// Work that belongs to this one; never refused, as the drain waits for this one anyway.
+    /// A guard for work that belongs to this work. Never refused: the drain waits for this guard anyway.
+    ///
+    /// The nested guard may outlive this one.
     #[track_caller]
     pub fn nested(&self, name: impl Into<Cow<'static, str>>) -> Self {
         self.guards.add(name.into(), Location::caller())
@@ -74,9 +106,9 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let ended = lock(&self.guards.named).remove(&self.id);
-        drop(ended);
-        // The lock orders this after the removal; a closed gate is seen here or the removal by whoever closed it.
+        // Freed outside of the lock.
+        let work = lock(&self.guards.named).remove(&self.id);
+        drop(work);
         self.guards.gate.ended();
     }
 }

@@ -17,14 +17,72 @@ use crate::report::StillInFlight;
 #[cfg(test)]
 mod tests;
 
-/// Work that a stop waits for, and names when it waits in vain.
+/// All work that a stop waits for before it closes what the work needs. Cheap to clone; see [`Control::in_flight`].
 ///
-/// A [`Guard`] stands for one piece of work and knows its name, its place in the source and its exact age. An
-/// [`InFlightCounter`] counts many small ones (requests) at the cost of a reference count each.
+/// A [`Guard`] stands for one piece of work and has a name, a place in the source and an exact age. An [`InFlightCounter`]
+/// counts many small pieces, such as requests.
 ///
-/// The gate closes when the drain begins: from then on [`guard`](Self::guard) and [`InFlightCounter::token`] refuse. So each
-/// piece of work is either refused or waited for: take the guard first, and then what it is for, such as a message off a
-/// queue. Work that belongs to one that is in flight gets [`Guard::nested`].
+/// # Guarantees
+///
+/// - The gate closes when the drain begins. From then on [`guard`](Self::guard) and [`InFlightCounter::token`] return
+///   [`Stopping`]; every guard and token that they returned before is waited for. No work is both accepted and overlooked,
+///   whichever threads take guards while the gate closes.
+/// - Work that belongs to work in flight is never refused: [`Guard::nested`], [`InFlightCounter::nested_token`].
+/// - The drain waits until the last guard and token are dropped, or until its time is up. Then the report names what was
+///   left ([`StopReport::in_flight`](crate::StopReport::in_flight)).
+/// - Guards do not cancel work. A task that should end early listens to [`Control::stopping`](crate::Control::stopping).
+///
+/// # When not to use it
+///
+/// A task that runs as long as the service is a component: [`App::task`](crate::App::task). Requests of
+/// [`App::serve`](crate::App::serve) are counted already.
+///
+/// # Examples
+///
+/// Take the guard first, and then the message off the queue: what was taken without a guard is lost when the drain begins in
+/// between.
+///
+/// ```
+/// use adieu::testing::paused;
+/// use adieu::{App, Stopping};
+///
+/// let app = App::new("worker");
+/// app.main_task("consume", |context| async move {
+///     let mut queue = vec!["first", "second", "third"];
+///     loop {
+///         let Ok(_guard) = context.in_flight().guard("a message") else { return };
+///         let Some(message) = queue.pop() else { return };
+///         println!("{message}");
+///     }
+/// });
+/// app.component("late").cleanup(|_, context| async move {
+///     assert_eq!(context.in_flight().guard("too late").err(), Some(Stopping));
+/// });
+/// let report = paused(app, |_| async {}); // the main task ends the application
+/// assert_eq!(report.code(), 0, "{report}");
+/// ```
+///
+/// # Compared with `TaskTracker`, `CancellationToken` and `GracefulShutdown`
+///
+/// | | `InFlight` | `TaskTracker` | `CancellationToken` | `hyper_util` `GracefulShutdown` |
+/// |---|---|---|---|---|
+/// | waits for | guards and tokens | tasks and tokens | nothing | connections that it watches |
+/// | new work after the close | refused, with an error | accepted, and waited for | – | – |
+/// | cancels | no | no | yes | HTTP connections, gracefully |
+/// | says what is left | name, source line, age | a number | no | a number |
+/// | who ends the wait | the plan's deadline | the caller | – | the caller |
+/// | one token, on two threads at once | 2 ns, 4 ns | 13 ns, 149 ns | – | 18 ns, 184 ns |
+///
+/// (Times: `cargo xtask bench guards`; the tokens of an `InFlightCounter`.)
+///
+/// - `tokio_util::task::TaskTracker` knows when tasks have ended. It has no gate: between `close` and `wait` a task can still
+///   be spawned, and keeps the wait up. Use it inside of one component, to wait for the tasks of that component.
+/// - `tokio_util::sync::CancellationToken` tells tasks to end, and does not know when they have. Use both: a token to tell,
+///   a guard in the task to be waited for. [`TaskContext::token`](crate::TaskContext::token) is such a token.
+/// - `hyper_util::server::graceful::GracefulShutdown` ends connections of a hand-written accept loop. It counts connections,
+///   not requests, and waits without a limit. [`App::serve`](crate::App::serve) does this and its deadline.
+///
+/// [`Control::in_flight`]: crate::Control::in_flight
 #[derive(Debug, Clone)]
 pub struct InFlight {
     inner: Arc<InFlightInner>,
@@ -43,9 +101,10 @@ impl InFlight {
         Self { inner: Arc::new(InFlightInner { gate, guards: Guards::new(gate), counters: Mutex::default() }) }
     }
 
-    /// Something with a name is in flight until the guard is dropped.
+    /// Puts a named piece of work in flight, until the guard is dropped. The name may be a literal or a `String`.
     ///
     /// # Errors
+    ///
     /// [`Stopping`] when the drain has begun.
     #[track_caller]
     pub fn guard(&self, name: impl Into<Cow<'static, str>>) -> Result<Guard, Stopping> {
@@ -53,7 +112,7 @@ impl InFlight {
         if self.inner.gate.is_closed() { Err(Stopping) } else { Ok(guard) }
     }
 
-    /// A counter of many small pieces of work; to be made once and kept (it is never freed).
+    /// Makes a counter of many small pieces of work. Make it once and keep it: its memory (2 KiB) is never freed.
     #[track_caller]
     #[must_use]
     pub fn counter(&self, name: &'static str) -> InFlightCounter {
@@ -66,17 +125,20 @@ impl InFlight {
         counter
     }
 
-    /// How much is in flight. Exact once the gate is closed; before, as exact as a count can be that others change.
+    /// How many guards and tokens exist now. While other threads take and drop them, the number may be out of date at once.
     #[must_use]
     pub fn count(&self) -> usize {
         let small: usize = lock(&self.inner.counters).iter().map(InFlightCounter::count).sum();
         self.inner.guards.count() + small
     }
 
-    /// Whether nothing is in flight; the gate must be closed.
+    /// Whether nothing is in flight. The gate must be closed.
     ///
-    /// All ends are read before all beginnings: work that has handed over to other work is not seen to have ended unless the
-    /// other is seen to have begun, in whichever parts and ways the two are counted.
+    /// The order of the three reads matters (see `counter`, "Reading a sum of shards"): ends, guards, beginnings.
+    /// - A token hands over to a guard: the guard is inserted before the token's end is stored with `Release`. If the first
+    ///   read sees the end, the second sees the guard.
+    /// - A guard hands over to a token: the token's beginning is stored before the guard is removed under the lock. If the
+    ///   second read misses the guard, the third sees the beginning.
     fn is_empty(&self) -> bool {
         let ended = self.sum(InFlightCounter::ended);
         let named = self.inner.guards.count();
@@ -87,15 +149,19 @@ impl InFlight {
         lock(&self.inner.counters).iter().fold(0, |sum, counter| sum.wrapping_add(of(counter)))
     }
 
-    /// Refuses whatever is not counted yet.
+    /// Closes the gate: what is not counted yet is refused from now on.
     pub(crate) fn close(&self) {
         self.inner.gate.close();
     }
 
-    /// Returns when nothing is in flight; the gate must be closed. Cancel safe.
+    /// Returns when nothing is in flight. The gate must be closed.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub(crate) async fn drained(&self) {
         loop {
-            // Made before the look: what ends after the look wakes it.
+            // Before the look: see `gate`.
             let ended = self.inner.gate.next_end();
             if self.is_empty() {
                 return;
@@ -104,7 +170,7 @@ impl InFlight {
         }
     }
 
-    /// Who is in flight, the oldest first; `closed`: since when nothing new is taken on.
+    /// What is in flight, the oldest first. `closed`: when the gate was closed, which bounds the age of counted work.
     pub(crate) fn list(&self, closed: Timestamp) -> Vec<StillInFlight> {
         let now = clock::now();
         let mut list = self.inner.guards.list(now);
