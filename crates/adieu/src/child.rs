@@ -17,7 +17,7 @@ use crate::error::BoxError;
 use crate::lock::lock;
 use crate::report::Cause;
 
-/// A child process that runs; see [`App::child`].
+/// A child process that runs: the value of an [`App::child`] component.
 #[derive(Debug)]
 pub struct Child {
     process: Arc<ChildProcess>,
@@ -38,36 +38,41 @@ impl Drop for KillUnlessEnded<'_> {
 }
 
 impl Child {
-    /// Its process id; `None` when it has ended.
+    /// Returns the process id, or `None` when the child has ended.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.process.id()
     }
 
-    /// Its standard input, if the command has a pipe there and nobody has taken it yet.
+    /// Takes the child's standard input, if the command has a pipe there and it was not taken before.
     pub fn take_stdin(&self) -> Option<ChildStdin> {
         lock(&self.stdin).take()
     }
 
-    /// Its standard output, if the command has a pipe there and nobody has taken it yet.
+    /// Takes the child's standard output, if the command has a pipe there and it was not taken before.
     pub fn take_stdout(&self) -> Option<ChildStdout> {
         lock(&self.stdout).take()
     }
 
-    /// Its standard error, if the command has a pipe there and nobody has taken it yet.
+    /// Takes the child's standard error, if the command has a pipe there and it was not taken before.
     pub fn take_stderr(&self) -> Option<ChildStderr> {
         lock(&self.stderr).take()
     }
 
-    /// What it is told by in its turn, in place of SIGTERM.
+    /// Sets the signal that ends the child in its turn. Default: SIGTERM.
     pub fn set_stop_signal(&self, signal: Signal) {
         *lock(&self.stop_signal) = signal;
     }
 
-    /// Returns how it ended, when it has. Cancel safe.
+    /// Returns how the child ended, when it has.
     ///
     /// # Errors
-    /// When nobody can know: the runtime has gone before the child.
+    ///
+    /// The runtime has gone before the child has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn ended(&self) -> Result<ExitStatus, BoxError> {
         let mut ended = self.ended.clone();
         let ended = ended.wait_for(Option::is_some).await.map(|ended| (*ended).clone());
@@ -77,7 +82,7 @@ impl Child {
         }
     }
 
-    /// Not cancel safe: dropped before the child has ended, it kills it.
+    /// Ends the child and waits. Not cancel safe: dropped before the child has ended, it kills the child.
     async fn stop(&self) -> Result<(), BoxError> {
         let signal = *lock(&self.stop_signal);
         let _kill = KillUnlessEnded(&self.process);
@@ -87,19 +92,20 @@ impl Child {
     }
 }
 
-/// Whether this is how a process ends that has been told to by `signal`.
+/// Whether `status` is how a process ends that `signal` has asked to end.
 fn was_ended_by(status: ExitStatus, signal: Signal) -> bool {
     use std::os::unix::process::ExitStatusExt;
     status.success() || status.signal() == Some(signal.number()) || status.code() == Some(128 + signal.number())
 }
 
 impl App {
-    /// Registers a child process: started in its turn, told to end (SIGTERM) in its turn, and awaited; when there is no more
-    /// time it is killed, with everything in its process group. It does not outlive the application, unless that is itself
-    /// ended by SIGKILL (`adieu run` covers this).
+    /// Registers a child process: started in its turn, asked to end (SIGTERM) in its turn, and awaited.
     ///
-    /// It is the leader of a process group of its own, so that a Ctrl-C in a terminal does not end it before its turn. If it
-    /// ends by itself, that is a failure of the application unless its exit code is 0; standard input is as the command says.
+    /// When there is no more time, the child is killed with everything in its process group. A child does not outlive the
+    /// application, unless SIGKILL ends the application itself (`adieu run` covers this case).
+    ///
+    /// The child leads a process group of its own, so a Ctrl-C in a terminal does not end it before its turn. When it ends by
+    /// itself, the application has failed, unless the exit code is 0.
     ///
     /// ```
     /// # use adieu::App;

@@ -11,11 +11,11 @@ use rustix::process::{Pid, Signal as Raw, kill_process, kill_process_group};
 
 use crate::lock::lock;
 
-/// What holds a child: its number, for as long as nobody else can have it.
+/// A child that may be signalled: its pid, until it is reaped and the pid may belong to another process.
 #[derive(Debug)]
 pub(crate) struct ChildProcess {
     name: String,
-    /// `None` once it has been reaped; the lock is held while it is.
+    /// `None` once it has been reaped. Signals are sent and the child is reaped under this lock.
     alive: Mutex<Option<Pid>>,
 }
 
@@ -24,12 +24,12 @@ impl ChildProcess {
         Self { name, alive: Mutex::new(pid) }
     }
 
-    /// Its process id; `None` when it has ended.
+    /// Returns the process id, or `None` once the child has been reaped.
     pub(crate) fn id(&self) -> Option<u32> {
         lock(&self.alive).map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
     }
 
-    /// Waits for the child. Until it is reaped its number is its own, so signals are sent under the same lock.
+    /// Waits for the child and reaps it.
     pub(crate) async fn reaped(&self, mut process: tokio::process::Child) -> io::Result<ExitStatus> {
         let mut wait = pin!(process.wait());
         poll_fn(|context| {
@@ -43,7 +43,7 @@ impl ChildProcess {
         .await
     }
 
-    /// Sends a signal to the child itself; one that has ended needs none.
+    /// Sends a signal to the child, unless it has been reaped.
     pub(crate) fn signal(&self, signal: Signal) {
         let alive = lock(&self.alive);
         if let (Some(pid), Some(raw)) = (*alive, Raw::from_named_raw(signal.number())) {
@@ -64,7 +64,7 @@ impl ChildProcess {
     }
 }
 
-/// The children of one application, for whoever must end them at once.
+/// The children of one application, to be killed at the deadline and at the third signal.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Children(Arc<Mutex<Vec<Weak<ChildProcess>>>>);
 
@@ -75,7 +75,7 @@ impl Children {
         children.push(Arc::downgrade(child));
     }
 
-    /// Kills those that are still there and returns their names. Waits for nobody.
+    /// Kills the children that are still there and returns their names, without waiting for their end.
     pub(crate) fn kill(&self) -> Vec<String> {
         let children: Vec<Arc<ChildProcess>> = lock(&self.0).iter().filter_map(Weak::upgrade).collect();
         children.iter().filter(|child| child.kill()).map(|child| child.name.clone()).collect()

@@ -75,12 +75,12 @@ where
 /// A hook as it is registered.
 pub(crate) struct StopHook {
     pub(crate) run: HookFn,
-    /// The library's own, none of whose steps blocks: its first one needs no thread of the runtime.
+    /// The hook is the library's own and never blocks, so the conductor may take its first step itself.
     pub(crate) ours: bool,
 }
 
 impl StopHook {
-    /// Other people's code.
+    /// A hook of the application, which may block.
     pub(crate) fn new(run: HookFn) -> Self {
         Self { run, ours: false }
     }
@@ -91,9 +91,9 @@ pub(crate) struct Entry {
     pub(crate) spec: Spec,
     pub(crate) start: Option<StartFn>,
     pub(crate) hooks: Vec<(Phase, StopHook)>,
-    /// The close hook only lets go of the value: the component has not said how it stops.
+    /// The close hook only drops the value, as the component has no stop hook (yet).
     pub(crate) lets_go: bool,
-    /// Phases of hooks that it does not have when it is to stop last: until then it goes on.
+    /// Phases whose hooks are removed when the component is made the last: it goes on through them.
     pub(crate) unless_last: Vec<Phase>,
 }
 
@@ -102,18 +102,18 @@ impl Entry {
         Self { spec: Spec::new(name), start: None, hooks: Vec::new(), lets_go: false, unless_last: Vec::new() }
     }
 
-    /// Adds a hook; a second one of the same phase is left for the plan to refuse.
+    /// Adds a hook. The plan refuses a second hook of the same phase.
     pub(crate) fn hook(&mut self, phase: Phase, hook: HookFn) {
         self.spec.hooks.push(Hook { phase, limit: None });
         self.hooks.push((phase, StopHook::new(hook)));
     }
 
-    /// The hooks that it has so far are the library's own.
+    /// Marks all hooks so far as the library's own.
     pub(crate) fn hooks_are_ours(&mut self) {
         self.hooks.iter_mut().for_each(|(_, hook)| hook.ours = true);
     }
 
-    /// The hook by which it stops, in place of the one that was put there by default.
+    /// Sets the stop hook, in place of the default one.
     pub(crate) fn stop_hook(&mut self, hook: HookFn) {
         if std::mem::take(&mut self.lets_go) {
             self.remove_hook(Phase::Close);
@@ -121,7 +121,7 @@ impl Entry {
         self.hook(self.spec.ends_in, hook);
     }
 
-    /// Takes a hook out.
+    /// Removes a hook. Returns whether there was one.
     pub(crate) fn remove_hook(&mut self, phase: Phase) -> bool {
         let before = self.hooks.len();
         self.hooks.retain(|(of, _)| *of != phase);
@@ -137,7 +137,7 @@ impl Entry {
     }
 }
 
-/// Where a component's value lives from its start to the end of its last hook.
+/// Holds a component's value from the end of its start to the end of its last hook.
 pub(crate) struct Slot<T>(Arc<Mutex<Option<Arc<T>>>>);
 
 impl<T> Clone for Slot<T> {

@@ -16,7 +16,7 @@ use crate::hook::{Entry, HookResult, Slot};
 use crate::lock::lock;
 use crate::report::Cause;
 
-/// What a task is given. Dereferences to [`Control`].
+/// Given to a task of [`App::task`]: tells when the task should end. Dereferences to [`Control`].
 #[derive(Debug, Clone)]
 pub struct TaskContext {
     control: Control,
@@ -24,19 +24,25 @@ pub struct TaskContext {
 }
 
 impl TaskContext {
-    /// Returns when the task is asked to end: take nothing new on, finish what there is, return. It is asked in the
-    /// quiesce phase, after all that come after it, and aborted when the drain is out of time. Cancel safe.
+    /// Returns when the task is asked to end: take on nothing new, finish the work at hand, return.
+    ///
+    /// A task is asked in the quiesce phase, when everything that comes after it has quiesced. It is aborted when the drain is out
+    /// of time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn asked_to_end(&self) {
         self.asked.cancelled().await;
     }
 
-    /// Whether it has been asked to end.
+    /// Whether the task has been asked to end, for a loop that polls.
     #[must_use]
     pub fn is_asked_to_end(&self) -> bool {
         self.asked.is_cancelled()
     }
 
-    /// The token behind [`asked_to_end`](Self::asked_to_end), for code that knows such tokens.
+    /// Returns the token behind [`asked_to_end`](Self::asked_to_end), for code that takes a `CancellationToken`.
     #[must_use]
     pub fn token(&self) -> &CancellationToken {
         &self.asked
@@ -69,14 +75,14 @@ enum TaskKind {
     Main,
 }
 
-/// A task under way.
+/// A task that runs.
 struct Task {
     asked: CancellationToken,
     ended: watch::Receiver<Option<Result<(), String>>>,
     abort: Mutex<Option<AbortHandle>>,
 }
 
-/// Aborts the task if the drain that waits for it is itself cut.
+/// Aborts the task if the drain hook that waits for it is cut.
 struct AbortUnlessEnded<'a>(&'a Task);
 
 impl Drop for AbortUnlessEnded<'_> {
@@ -88,7 +94,7 @@ impl Drop for AbortUnlessEnded<'_> {
 }
 
 impl Task {
-    /// Not cancel safe: dropped before the task has ended, it aborts it.
+    /// Returns how the task ended. Not cancel safe: dropped before that, it aborts the task.
     async fn drained(&self) -> Result<(), BoxError> {
         let _abort = AbortUnlessEnded(self);
         let mut ended = self.ended.clone();
@@ -101,8 +107,10 @@ impl Task {
 }
 
 impl App {
-    /// Registers a task that runs beside the others and may end when it likes. An error or a panic of it stops the
-    /// application, which has failed then.
+    /// Registers a task that runs beside the others and may end when it likes.
+    ///
+    /// An error or a panic of the task stops the application, which has failed then. In a stop the task is
+    /// [asked to end](TaskContext::asked_to_end) and awaited.
     pub fn task<F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
     where
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
@@ -111,7 +119,7 @@ impl App {
         self.register_task(name.into(), TaskKind::Side, erased(task))
     }
 
-    /// As [`task`](Self::task), for one whose end is the end of the application, with or without an error.
+    /// Registers a task, as [`task`](Self::task), whose end stops the application, with or without an error.
     pub fn main_task<F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
     where
         F: FnOnce(TaskContext) -> Fut + Send + 'static,

@@ -4,18 +4,18 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
-/// How far the stop of a server is. Only ever goes on.
+/// How far the stop of a server is. Only ever rises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Level {
     Serving,
-    /// Announce: answers ask for no other request on their connection.
+    /// Announce: responses ask for no other request on their connection.
     Announced,
-    /// Quiesce: nothing new is accepted.
+    /// Quiesce: the listener is closed.
     Draining,
-    /// The linger is over: idle connections close.
+    /// The linger is over: idle connections end.
     Closing,
-    /// The handshakes' budget is over too: what is no request by now does not get to be one.
+    /// The time of handshakes is over too: connections without a whole request end.
     Overdue,
     /// The drain was cut.
     Cut,
@@ -24,7 +24,7 @@ pub(super) enum Level {
 const LEVELS: [Level; 6] =
     [Level::Serving, Level::Announced, Level::Draining, Level::Closing, Level::Overdue, Level::Cut];
 
-/// What all connections of a server look at: one load for each look.
+/// The level of one server. All of its connections read it, which costs one load.
 #[derive(Debug, Default)]
 pub(super) struct CurrentLevel {
     level: AtomicU8,
@@ -37,7 +37,7 @@ impl CurrentLevel {
         LEVELS.get(level).copied().unwrap_or(Level::Cut)
     }
 
-    /// Connections that sleep are to be woken after this.
+    /// Raises the level. Wake the connections that sleep after this.
     pub(super) fn raise(&self, to: Level) {
         self.level.fetch_max(to as u8, Ordering::SeqCst);
         if to >= Level::Draining {

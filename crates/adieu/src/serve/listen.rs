@@ -1,17 +1,19 @@
+//! Where a server listens.
+
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-/// Where a server listens: an address to bind when it starts, or a listener that there is already.
+/// Where a server listens: an address to bind when it starts, or an open listener.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Listen {
     /// Binds this address.
     Address(SocketAddr),
-    /// This listener; one of tokio's by its `into_std`.
+    /// Uses this listener. One of tokio's becomes such a listener by `into_std`.
     Tcp(std::net::TcpListener),
-    /// Binds this path, in place of a socket that is there and that nobody listens on.
+    /// Binds this path. Replaces a socket that is there if no process listens on it.
     Path(PathBuf),
-    /// This listener.
+    /// Uses this listener.
     Unix(std::os::unix::net::UnixListener),
 }
 
@@ -21,7 +23,7 @@ impl From<SocketAddr> for Listen {
     }
 }
 
-/// As for [`SocketAddr`]: `([127, 0, 0, 1], 3000)`, `(Ipv6Addr::UNSPECIFIED, 3000)`.
+/// For example `([127, 0, 0, 1], 3000)` or `(Ipv6Addr::UNSPECIFIED, 3000)`.
 impl<I: Into<IpAddr>> From<(I, u16)> for Listen {
     fn from(address: (I, u16)) -> Self {
         Self::Address(address.into())
@@ -47,7 +49,7 @@ impl From<PathBuf> for Listen {
 }
 
 impl Listen {
-    /// What it binds, for people.
+    /// The address or path to bind, for error messages.
     pub(super) fn bound_to(&self) -> Option<String> {
         match self {
             Self::Address(address) => Some(address.to_string()),

@@ -26,13 +26,13 @@ pub(super) enum Listener {
 }
 
 impl Listener {
-    /// One that was handed over comes first: of the same name, or bound to what this would bind.
+    /// Opens a listener: one from `LISTEN_FDS` of the same name or address, or else what `listen` says.
     pub(super) fn open(listen: Listen, name: Option<&str>) -> io::Result<Self> {
         match (activated_listener(name, &listen), listen) {
             (Some(given), _) => Self::listen(given),
             (None, own) => {
                 let at = own.bound_to();
-                // The error alone does not say which of its addresses a service could not have.
+                // The error alone does not say which address is taken.
                 Self::listen(own).map_err(|error| match at {
                     Some(at) => io::Error::new(error.kind(), format!("{at}: {error}")),
                     None => error,
@@ -45,7 +45,7 @@ impl Listener {
         match listen {
             Listen::Address(address) => {
                 let kind = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
-                // Connections of the generation before that are in TIME_WAIT do not take the address away.
+                // Connections of the last generation may be in TIME_WAIT, which must not keep us from the address.
                 kind.set_reuse_address(true)?;
                 kind.bind(&address.into())?;
                 kind.listen(BACKLOG)?;
@@ -56,7 +56,7 @@ impl Listener {
                 Ok(Self::Tcp(TcpListener::from_std(listener)?))
             }
             Listen::Path(path) => {
-                // A socket that nobody listens on refuses; anything else is left where it is, and `bind` says so.
+                // A socket without a listener refuses. Anything else is left alone, and `bind` fails.
                 let dead = std::os::unix::net::UnixStream::connect(&path);
                 if dead.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
                     std::fs::remove_file(&path)?;
@@ -85,10 +85,12 @@ impl Listener {
         }
     }
 
-    /// Takes everything out of the accept queue and closes. Asks the kernel itself: the runtime may not have been told yet
-    /// of what has just come in, and closing a listener resets its queue.
+    /// Accepts everything in the accept queue and closes the listener.
+    ///
+    /// Closing a listener resets the connections in its queue, and the runtime may not know of the latest yet. So this asks
+    /// the kernel, until the queue is empty.
     pub(super) fn empty_and_close(self) -> Vec<(Socket, Option<SocketAddr>)> {
-        // A flood must not hold the stop up.
+        // A flood of connections must not hold the stop up.
         let most = usize::try_from(BACKLOG).unwrap_or(usize::MAX);
         match self {
             Self::Tcp(listener) => {
@@ -113,7 +115,7 @@ impl Listener {
     }
 }
 
-/// The next connection of a non-blocking listener; one that was reset meanwhile is passed over.
+/// The next connection of a non-blocking listener, but none that was reset meanwhile.
 fn next<S, A>(accept: impl Fn() -> io::Result<(S, A)>) -> Option<(S, A)> {
     loop {
         match accept() {

@@ -1,4 +1,4 @@
-//! A service's answers: counted, and marked as the last of their connection while a stop goes on.
+//! Responses of a service: counted, and marked as the last of their connection during a stop.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,8 +16,9 @@ use super::connections::{BusyGuard, Connection};
 use super::draining::{Draining, UntilDraining};
 use super::level::Level;
 
-/// Asks `service`. What its answer says is decided before the headers leave: while a stop goes on, that no other request
-/// may follow on this connection.
+/// Calls `service`, and counts its response until the body is dropped.
+///
+/// During a stop a response of HTTP/1 gets `Connection: close`, so that no request follows on its connection.
 pub(super) async fn respond<S, B>(
     mut service: S,
     mut request: Request<Incoming>,
@@ -53,7 +54,7 @@ fn is_event_stream(value: &HeaderValue) -> bool {
 }
 
 pin_project! {
-    /// An answer's body; the request is being answered as long as it exists.
+    /// The body of a response. The request is being answered as long as the body exists.
     pub(super) struct CountedBody<B> {
         #[pin]
         body: BodyKind<B>,
@@ -65,7 +66,7 @@ pin_project! {
     #[project = BodyKindPinned]
     enum BodyKind<B> {
         Plain { #[pin] body: B },
-        // Server-sent events have no end of their own.
+        // Server-sent events, which do not end by themselves.
         Endless { #[pin] body: UntilDraining<B> },
     }
 }

@@ -1,3 +1,5 @@
+//! What a server of HTTP serves.
+
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -7,11 +9,11 @@ use tower_service::Service;
 
 use crate::error::BoxError;
 
-/// What can be served: an axum `Router`, tonic's `Routes`, any tower service that answers HTTP.
+/// A service that [`App::serve`](crate::App::serve) takes: an axum `Router`, tonic's `Routes`, any tower service of HTTP.
 ///
-/// It is implemented for all of them, and never by hand: a [`Service`] that takes a `Request<Incoming>` and gives a
-/// `Response` with any body, can be cloned (each connection has a clone, each request one of that), and whose errors are
-/// errors. An error ends the connection, with HTTP/2 the stream.
+/// Implemented for every [`Service`] from `Request<Incoming>` to a `Response` with any body that is `Clone`, and never by
+/// hand. Each connection has a clone of the service, each request a clone of that. An error ends the connection, with HTTP/2
+/// the stream.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be served",
     label = "no tower service that is `Clone + Send + 'static` and answers a `Request<Incoming>`",
@@ -28,7 +30,7 @@ pub trait HttpService:
     + Send
     + 'static
 {
-    /// The body of its answers.
+    /// The body of the responses.
     type ResponseBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
 }
 
@@ -41,10 +43,10 @@ where
     type ResponseBody = B;
 }
 
-/// A service of hyper's own trait, to be served: `app.serve("api", address, Hyper(service_fn(answer)))`.
+/// Makes a service of hyper's own trait one that can be served: `app.serve("api", address, Hyper(service_fn(answer)))`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hyper<S>(
-    /// It.
+    /// The service of hyper's.
     pub S,
 );
 

@@ -2,7 +2,8 @@ use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-use crate::app::{App, run_closed_hooks};
+use crate::app::App;
+use crate::app::run::run_closed_hooks;
 use crate::control::{Control, Stage};
 use crate::report::StopReport;
 
