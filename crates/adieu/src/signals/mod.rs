@@ -1,9 +1,12 @@
 //! Signals for the whole process, with the semantics of Go's `os/signal`.
 //!
-//! Several subscribers of one signal each get a copy. Delivery never blocks: a subscriber whose queue is full misses the
-//! signal. Among [`subscribe`] and [`ignore`] the later call wins. When the last subscriber has gone or [`reset`] has taken
-//! the signal away, it has the action again that it had before: its default action, or none if it was ignored, by [`ignore`]
-//! or by whoever started the process.
+//! # Guarantees
+//!
+//! - Each subscriber of a signal gets a copy.
+//! - Delivery never blocks: a subscriber whose queue is full misses the signal.
+//! - Of [`subscribe`] and [`ignore`] the later call wins.
+//! - When the last subscriber is gone, or [`reset`] was called, a signal has the action that it had before: its default
+//!   action, or none if [`ignore`] or the parent process has it ignored.
 //!
 //! | before | call | afterwards |
 //! |---|---|---|
@@ -12,9 +15,14 @@
 //! | delivered | [`reset`], or the last [`Subscription`] stops | what it was before the subscription |
 //! | ignored | [`reset`] | ignored |
 //!
-//! The stop signals of an [`App`](crate::App) are its own while it lives: these functions neither take them from it nor
-//! keep a subscriber from getting its copy of them. A child process starts with the default action for whatever is ignored
-//! here.
+//! - The stop signals of an [`App`](crate::App) stop it whatever these functions do. A subscriber gets a copy of them too.
+//! - A child process starts with the default action of a signal that is ignored here.
+//!
+//! # When not to use it
+//!
+//! To run code at a signal while an application runs, [`App::on_signal`](crate::App::on_signal) is simpler.
+//!
+//! # Examples
 //!
 //! ```no_run
 //! use adieu::{Signal, signals};
@@ -42,20 +50,21 @@ pub(crate) use self::run_at_each::run_at_each;
 pub use self::stdout::end_on_closed_stdout;
 pub use self::subscription::{Subscription, subscribe};
 
-/// These signals have no effect from now on, and nobody gets them.
+/// Makes these signals have no effect from now on. No subscriber gets them any more.
 ///
 /// # Errors
+///
 /// As [`subscribe`].
 pub fn ignore(signals: impl IntoIterator<Item = Signal>) -> io::Result<()> {
     hub::ignore(&signals.into_iter().collect::<Vec<_>>())
 }
 
-/// Undoes what [`subscribe`] has done for these signals, for all subscribers.
+/// Undoes [`subscribe`] for these signals, for all subscribers.
 pub fn reset(signals: impl IntoIterator<Item = Signal>) {
     hub::reset(&signals.into_iter().collect::<Vec<_>>());
 }
 
-/// Whether this signal has no effect now, by [`ignore`] or because it was ignored when the process began.
+/// Whether this signal has no effect now, because of [`ignore`] or because the parent process had it ignored.
 #[must_use]
 pub fn is_ignored(signal: Signal) -> bool {
     hub::is_ignored(signal)
