@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::hook::Entry;
 
-/// Waits, in the drain, for whoever holds a guard.
+/// Waits in the drain until nothing is in flight.
 pub(crate) fn in_flight_entry() -> Entry {
     let mut entry = Entry::new("work in flight".to_owned());
     entry.hook(
@@ -21,7 +21,7 @@ pub(crate) fn in_flight_entry() -> Entry {
     entry
 }
 
-/// The application itself, which the drain waits for.
+/// Waits in the drain until `main` has called [`Shutdown::finish`](crate::Shutdown::finish).
 pub(crate) fn main_entry(finished: CancellationToken) -> Entry {
     let mut entry = Entry::new("main".to_owned());
     entry.hook(

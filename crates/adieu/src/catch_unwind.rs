@@ -1,4 +1,4 @@
-//! Running other people's code so that a panic is an outcome.
+//! Running code of the application so that a panic is a result.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,7 +11,7 @@ use crate::error::BoxError;
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// How other people's code ended.
+/// How code of the application ended.
 #[derive(Debug)]
 pub(crate) struct Completion {
     pub(crate) how: End,
@@ -20,7 +20,7 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    /// Its future was dropped before it was done.
+    /// The future was dropped before it was done.
     pub(crate) fn cancelled() -> Self {
         Self { how: End::Failed, error: Some("cancelled".to_owned()) }
     }
@@ -39,7 +39,7 @@ impl Completion {
     }
 }
 
-/// An error with its sources, each after a colon, unless it has said so itself: many do.
+/// The text of an error and of its sources, each after a colon. Skips a source that the text before ends with, as many do.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -53,8 +53,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Calls `make`, runs its future and drops it; a panic in any of the three is an outcome. Cancel safe: dropped, it drops
-/// the future.
+/// Calls `make`, runs its future and drops it. A panic in any of the three is a [`Completion`]. Dropped, it drops the future.
 pub(crate) async fn catch_unwind_future<M>(make: M) -> Completion
 where
     M: FnOnce() -> BoxFuture<Result<(), BoxError>>,

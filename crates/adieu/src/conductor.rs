@@ -1,5 +1,7 @@
-//! The thread that runs the stop plan. It waits for events and for time, and for nothing else: no hook, no lock that
-//! other people's code holds, no writer. So the deadline holds although every worker of the runtime is blocked.
+//! The thread that runs the stop plan.
+//!
+//! **Invariant.** It waits for events and for time only: for no hook, no lock that code of the application holds, no writer.
+//! So the deadline holds although every worker of the runtime is blocked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -24,14 +26,13 @@ use crate::spans::{PhaseSpan, StopSpan, SubscriberScope};
 use crate::work::{RunningWork, Work};
 use crate::{clock, dump, last_resort, summary};
 
-/// What is kept of the grace period for the end of the process itself, after the plan is over: at most this, and at most a
-/// tenth.
+/// The part of the grace period that is kept for the end of the process, after the plan: at most this, at most a tenth.
 const TEARDOWN: Duration = Duration::from_millis(250);
 
-/// What it has at least, however short the grace period: `main` has to be woken to return.
+/// The least time for the end of the process, however short the grace period: `main` must be woken to return.
 const LEAST_TEARDOWN: Duration = Duration::from_millis(50);
 
-/// How long the next message is awaited without sleep.
+/// How long the thread polls for the next message before it sleeps.
 const MOMENT: Duration = Duration::from_micros(100);
 
 /// The part of `grace` that the plan may use.
@@ -46,14 +47,14 @@ pub(crate) struct Conductor {
     runtime: Handle,
     messages: Receiver<Message>,
     publisher: Publisher,
-    /// Whether everything has started when the components have.
+    /// Whether to send `READY=1` when the components have started; else `main` does.
     says_ready: bool,
-    /// Whole grace period, of which the plan has a part.
+    /// The whole grace period. The plan has a part of it: [`plan_time`].
     grace: Duration,
     starts: HashMap<ComponentId, Option<StartFn>>,
     hooks: HashMap<(ComponentId, Phase), StopHook>,
     running: HashMap<(ComponentId, Option<Phase>), RunningWork>,
-    /// A hook of this stop has come back from the runtime.
+    /// Whether a hook of this stop has come back from the runtime.
     runtime_answers: bool,
     record: Record,
     scope: SubscriberScope,
@@ -98,18 +99,19 @@ impl Conductor {
         })
     }
 
-    /// For a `main` of one's own, which says itself when it serves.
+    /// Leaves `READY=1` to `main`.
     pub(crate) fn leave_ready_to_main(&mut self) {
         self.says_ready = false;
     }
 
-    /// Notes for the report, told at once as warnings.
+    /// Adds a note to the report, and publishes it as a warning.
     pub(crate) fn note(&mut self, note: String) {
         self.publisher.publish(Notice::Warning(note.clone()));
         self.record.notes.push(note);
     }
 
-    /// Runs to the end. `deliver` gets the report; unless the application is gone by the deadline then, the process ends.
+    /// Runs to the end of the plan, and gives the report to `deliver`. If the application is not gone by the deadline, ends the
+    /// process.
     pub(crate) fn run(mut self, deliver: impl FnOnce(Delivery)) {
         self.control.fd_reserve().fill();
         self.launch();
@@ -120,7 +122,7 @@ impl Conductor {
         let (report, left) = self.close();
         let kept = report.clone();
         let Self { publisher, messages, machine, grace, control, .. } = self;
-        // Whoever else has one tells by the end of the last that everybody is gone.
+        // The channel is closed when all other handles are gone, which `last_resort` waits for.
         drop(control);
         deliver(Delivery { report, left, flushing: publisher.finish() });
         let spare = grace.saturating_sub(plan_time(grace));
@@ -128,8 +130,8 @@ impl Conductor {
         last_resort::watch(&messages, kept, deadline.max(clock::now() + spare.clamp(LEAST_TEARDOWN, TEARDOWN)));
     }
 
-    /// As [`run`](Self::run), on the runtime of the application itself and by its clock, which may be paused; without the
-    /// watch over the end of the process.
+    /// Runs to the end of the plan on the runtime of the application and by its clock, which may be paused. Does not watch the
+    /// end of the process.
     #[cfg(feature = "testing")]
     pub(crate) async fn run_here(mut self) -> (StopReport, Leftovers) {
         let mailbox = self.control.mailbox();
@@ -173,7 +175,7 @@ impl Conductor {
         }
         let report = summary::report(&self.name, &self.machine, &mut self.record, &self.control);
         self.control.move_on(Stage::Closed);
-        // The publisher has them still, and ends them.
+        // The publisher holds the spans too, and ends them.
         (self.stop_span, self.phase_span) = (None, None);
         self.publisher.publish(Notice::Closed(Box::new(report.clone())));
         let left = Leftovers::new(std::mem::take(&mut self.starts), std::mem::take(&mut self.hooks));
@@ -187,13 +189,13 @@ impl Conductor {
         self.publisher.flush();
         match self.machine.poll_timeout() {
             Some(at) => self.messages.recv_timeout(clock::until(at)).ok(),
-            // `self.control` holds a sender: it cannot be disconnected.
+            // Cannot fail: `self.control` holds a sender.
             None => self.messages.recv().ok(),
         }
     }
 
-    /// What comes within a moment of a stop. Most hooks end at once, and then to sleep and to be woken is most of the time
-    /// that the stop takes.
+    /// Polls for a message for a moment, during a stop. Most hooks end at once, and to sleep and to be woken would take longer
+    /// than they do.
     fn soon(&self) -> Option<Message> {
         if self.record.began.is_none() || self.running.is_empty() {
             return None;
@@ -250,11 +252,11 @@ impl Conductor {
     fn start_failed(&mut self, id: ComponentId, error: Option<String>) {
         let component = self.machine.plan().name(id).to_owned();
         let error = error.unwrap_or_else(|| "cancelled".to_owned());
-        // What is cancelled because of another cause is no cause.
+        // A start that was cancelled for another cause does not replace that cause.
         self.record.cause.get_or_insert(Cause::StartFailed { component, error });
     }
 
-    /// `span`: for whoever tells it to make, if it has none yet.
+    /// `span`: of a hook that has no span yet, for the publisher to make.
     fn hook_ended(
         &mut self,
         id: ComponentId,
@@ -306,7 +308,7 @@ impl Conductor {
                     if let Some(record) = self.record.phases.iter_mut().find(|record| record.phase == phase) {
                         record.left = Some((clock::now(), why));
                     }
-                    // The publisher has it still, and ends it.
+                    // The publisher holds the span too, and ends it.
                     self.phase_span = None;
                     self.publisher.publish(Notice::Leave(phase, why));
                 }
@@ -337,7 +339,7 @@ impl Conductor {
         self.publisher.publish(Notice::Enter { phase, left, span: self.phase_span.clone() });
     }
 
-    /// Who was in flight when the first of them was cut.
+    /// Records what is in flight, before any of it is cut.
     fn name_in_flight(&mut self) {
         let closed = self.record.gate_closed.unwrap_or_else(clock::now);
         self.record.in_flight = self.control.in_flight().list(closed);
@@ -375,14 +377,14 @@ impl Conductor {
         };
         let mut work = Work::new(move || run(context));
         let of = self.phase_span.clone();
-        // No stop drains without the runtime: if all its workers are blocked, that is to be found out.
+        // At least one hook of the drain runs on the runtime, so that a stop notices when all workers are blocked.
         let here = ours && (phase != Phase::Drain || self.runtime_answers);
         if let Some(ended) = here.then(|| work.first_step(&self.runtime)).flatten() {
             self.hook_ended(component, phase, ended.how, ended.error, of.map(|span| (span, forced)));
             return;
         }
         let name = self.machine.plan().name(component).to_owned();
-        // Within the phase's, of which it lets go when it has its own: that one holds it.
+        // The hook's span is within the span of the phase, and keeps it.
         let span = move || of.map_or_else(tracing::Span::none, |phase| phase.hook(&name, forced));
         let running = work.spawn_on(&self.runtime, self.control.mailbox(), cut, span, message);
         self.running.insert((component, Some(phase)), running);

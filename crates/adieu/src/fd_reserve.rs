@@ -1,4 +1,4 @@
-//! Descriptors that are kept back, so that a stop has some when nothing else has left any.
+//! File descriptors that are kept back for the stop of a process that has used up all others.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixDatagram;
@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::lock::lock;
 
-/// How many. A deregistration takes one for its connection and one or two for looking up a name, the removal of a directory
-/// one for each level, the start of a command some for its pipes.
+/// How many. A deregistration needs one for its connection and one or two for the lookup of a name, the removal of a
+/// directory one for each level, a command some for its pipes.
 const KEPT: usize = 8;
 
-/// See the module.
+/// The descriptors; see the module.
 #[derive(Debug, Default)]
 pub(crate) struct FdReserve {
     kept: Mutex<Vec<OwnedFd>>,
@@ -19,9 +19,9 @@ pub(crate) struct FdReserve {
 }
 
 impl FdReserve {
-    /// Takes them, as many as can be had.
+    /// Opens the descriptors, as many as possible.
     pub(crate) fn fill(&self) {
-        // Any descriptor would do. This one needs no file and takes part in nothing, but a sandbox may forbid it.
+        // Any descriptor would do. A socket needs no file, but a sandbox may forbid it.
         let first = UnixDatagram::unbound().map(OwnedFd::from);
         let first = first.or_else(|_| std::fs::File::open("/dev/null").map(OwnedFd::from));
         let mut kept: Vec<OwnedFd> = first.into_iter().collect();
@@ -33,17 +33,18 @@ impl FdReserve {
         *lock(&self.kept) = kept;
     }
 
-    /// Gives them back: a stop begins.
+    /// Closes the descriptors, as a stop begins.
     pub(crate) fn release(&self) {
         let kept = std::mem::take(&mut *lock(&self.kept));
-        // Asked of the kernel itself, at the only moment that matters.
+        // Whether the process had no other descriptor at this moment.
         if kept.first().is_some_and(|one| one.as_fd().try_clone_to_owned().is_err()) {
             self.short.store(true, Ordering::SeqCst);
         }
         drop(kept);
     }
 
-    /// Whether they were the last when they were given back: whoever else takes one takes it from the stop.
+    /// Whether the process had no other descriptor left at the [`release`](Self::release), so that each one is needed by the
+    /// stop.
     #[cfg(all(feature = "http", unix))]
     pub(crate) fn were_the_last(&self) -> bool {
         self.short.load(Ordering::SeqCst)

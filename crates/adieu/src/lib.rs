@@ -1,8 +1,8 @@
 //! Stops a tokio service in order and on time, and says what happened.
 //!
-//! **A stop is a plan with a deadline, run by one state machine, and it leaves a timeline.** An [`App`] owns `main`. It has
-//! components that start in order and stop in reverse, it takes the signals, and its [`run`](App::run) returns a
-//! [`StopReport`], whose exit code is 0 (clean), 1 (failed) or 124 (forced).
+//! **A stop is a plan with a deadline, run by one state machine, and it leaves a timeline.** An [`App`] owns `main`. Its
+//! components start in order and stop in reverse. It handles signals, and its [`run`](App::run) returns a [`StopReport`], whose
+//! exit code is 0 (clean), 1 (failed) or 124 (forced).
 //!
 //! ```
 //! use adieu::App;
@@ -37,23 +37,27 @@
 //!
 //! | phase | what a component may do in it | |
 //! |---|---|---|
-//! | announce | say that it is about to go, while it still serves | [`Component::announce`] |
-//! | quiesce | take nothing new on | [`Component::quiesce`] |
-//! | drain | finish what it has taken on | [`Component::drain`] |
-//! | cleanup | its farewell work, while everything it needs is up | [`Component::cleanup`] |
+//! | announce | announce its end, while it still serves | [`Component::announce`] |
+//! | quiesce | stop taking on new work | [`Component::quiesce`] |
+//! | drain | finish the work that it has taken on | [`Component::drain`] |
+//! | cleanup | do its farewell work, while everything that it needs is up | [`Component::cleanup`] |
 //! | close | stop | [`Component::stop`] |
-//! | force | nothing: what is left is cancelled and named | |
+//! | force | nothing: what is left is cancelled, and the report names it | |
 //!
-//! In each phase a component's hook runs when those of all that come [`after`](Component::after) it are over; independent
-//! ones run at the same time. A phase ends the moment its work is done. An error or a panic is an end, not a wait. A hook
-//! that does not return is cut in time for every other to have its turn; its future is dropped, and what does not heed
-//! that is named in the report as leaked.
+//! In each phase, the hook of a component runs when the hooks of all components that come [`after`](Component::after) it are
+//! over. Components without an order between them run at the same time. A phase ends as soon as its hooks are over.
 //!
-//! # What holds whatever the rest of the process does
+//! A hook that returns an error or panics is over. A hook that does not return is cut in time for every other hook to have its
+//! turn: its future is dropped, and the report names it as leaked if it still runs then.
 //!
-//! The deadline. The stop is run by a thread that waits for events and time only, so it holds although all workers of
-//! the runtime are blocked, a hook never returns, or a blocking task never ends. A second signal (at least a second after
-//! the first: senders duplicate) cuts the deadline to now; a third ends the process at once, with 128+n.
+//! # Guarantees
+//!
+//! **The deadline holds.** A thread that waits for events and time only runs the stop. So the deadline holds although all
+//! workers of the runtime are blocked, a hook never returns, or a blocking task never ends. A second signal, at least a second
+//! after the first (senders repeat themselves), cuts the deadline to now. A third ends the process at once, with exit code
+//! 128+n.
+//!
+//! **No work is overlooked.** Each piece of work is refused, or the drain waits for it: see [`InFlight`].
 //!
 //! # When not to use it
 //!

@@ -1,8 +1,8 @@
-//! Mutexes that outlive a panic of whoever held them.
+//! Locking without poison.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A lock that a panic elsewhere does not take away.
+/// Locks a mutex, also after a panic of a thread that held it: each critical section leaves its value whole.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! Tells the world what happens: tracing, systemd. A thread of its own, as any of these may block.
+//! Publishes what happens, to tracing, systemd and standard error, on a thread of its own, as each of them may block.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use crate::report::{Outcome, StopReport};
 use crate::spans::{PhaseSpan, StopSpan, SubscriberScope};
 use crate::{clock, notify};
 
-/// What there is to tell.
+/// What is published.
 #[derive(Debug)]
 pub(crate) enum Notice {
     Warning(String),
     Started(String),
     Serving {
-        /// Whether whoever started the process is to be told.
+        /// Whether to send `READY=1`.
         ready: bool,
     },
     Stopping {
@@ -27,7 +27,7 @@ pub(crate) enum Notice {
     },
     Enter {
         phase: Phase,
-        /// How long everything may take from now on.
+        /// The time to the deadline.
         left: Duration,
         span: Option<Arc<PhaseSpan>>,
     },
@@ -38,14 +38,14 @@ pub(crate) enum Notice {
         phase: Phase,
         verdict: Verdict,
         error: Option<String>,
-        /// The phase and whether it was forced, of a hook that has had no span of its own.
+        /// Of a hook that has no span yet: the span of its phase, and whether it was forced.
         span: Option<(Arc<PhaseSpan>, bool)>,
     },
     Closed(Box<StopReport>),
 }
 
-/// Where news go, some at a time: each delivery wakes that thread, which would keep those from their work that do the stop.
-/// Dropping it ends the thread when all has been told.
+/// Sends notices to the thread that publishes them, several at a time: each send wakes that thread, which takes time from the
+/// stop. Dropped, it ends the thread when all notices are published.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     waiting: RefCell<Vec<Notice>>,
@@ -53,7 +53,7 @@ pub(crate) struct Publisher {
     finished: Receiver<()>,
 }
 
-/// So many are delivered without waiting for a quiet moment.
+/// This number of waiting notices is sent without waiting for a quiet moment.
 const MANY: usize = 32;
 
 impl Publisher {
@@ -64,7 +64,7 @@ impl Publisher {
         let publish_all = move || {
             let mut spans = CurrentSpans::default();
             for notice in receiver.into_iter().flatten() {
-                // A subscriber of tracing is other people's code.
+                // The subscriber may panic. The other notices are published nevertheless.
                 let _panicked = scope.call(|| spans.publish(&app, notice));
             }
             drop(done);
@@ -73,7 +73,7 @@ impl Publisher {
         Ok(Self { waiting: RefCell::default(), sender, finished })
     }
 
-    /// Never blocks; told after the next [`flush`](Self::flush).
+    /// Publishes a notice after the next [`flush`](Self::flush). Never blocks.
     pub(crate) fn publish(&self, notice: Notice) {
         self.waiting.borrow_mut().push(notice);
         if self.waiting.borrow().len() >= MANY {
@@ -81,33 +81,33 @@ impl Publisher {
         }
     }
 
-    /// Never blocks.
+    /// Sends the waiting notices. Never blocks.
     pub(crate) fn flush(&self) {
         let waiting = self.waiting.take();
         if !waiting.is_empty() {
-            // Fails only if that thread is gone, and then nobody is told any more.
+            // Fails only if the thread has ended by a panic of its own, and then nothing is published any more.
             let _gone = self.sender.send(waiting);
         }
     }
 
-    /// Nothing more will be told. Returns what [waits](Flushing::wait) until all has been told.
+    /// Sends the last notices. [`Flushing::wait`] waits until they are published.
     pub(crate) fn finish(self) -> Flushing {
         self.flush();
         Flushing(self.finished)
     }
 }
 
-/// The last news are being told.
+/// The last notices are being published.
 #[derive(Debug)]
 pub(crate) struct Flushing(Receiver<()>);
 
 impl Flushing {
-    /// Waits until all has been told, but not longer than `most`.
+    /// Waits until all notices are published, but not longer than `most`.
     pub(crate) fn wait(self, most: Duration) {
         let _disconnected_or_late = self.0.recv_timeout(most);
     }
 
-    /// As [`wait`](Self::wait), on a runtime that need not know timers. Mostly all has been told already. Cancel safe.
+    /// Waits, as [`wait`](Self::wait), on a runtime that may have no timers. Mostly everything is published already.
     pub(crate) async fn wait_async(self, most: Duration) {
         let latest = clock::now() + most;
         while self.0.try_recv() == Err(TryRecvError::Empty) && clock::now() < latest {
@@ -116,7 +116,7 @@ impl Flushing {
     }
 }
 
-/// Where the stop is.
+/// The spans that notices are published in.
 #[derive(Debug, Default)]
 struct CurrentSpans {
     stop: Option<Arc<StopSpan>>,
@@ -164,7 +164,7 @@ fn publish(app: &str, notice: &Notice) {
         Notice::Dump(text) => eprint!("{text}"),
         Notice::Leave(phase, why) => tracing::info!(app, %phase, why = why.text(), "phase ends"),
         Notice::Over { component, phase, verdict, error, span } => {
-            // It is over, but to be seen.
+            // A subscriber sees the span of a hook also if the hook ended before there was one.
             let span = span.as_ref().map(|(phase, forced)| phase.hook(component, *forced));
             drop(span);
             let (verdict, error) = (verdict.text(), error.as_deref());

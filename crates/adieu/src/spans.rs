@@ -1,8 +1,7 @@
 //! The spans of a stop: one for the stop, in it one for each phase, in that one for each hook.
 //!
-//! A span is made by whoever needs it first, the publisher or a hook's task, and ended when the last of these has let go of it.
-//! Both are other people's code (a subscriber's), which the conductor never calls: it only passes these on, and lets go of
-//! its own before it says that they are over.
+//! The publisher or the task of a hook makes a span, whichever needs it first. The last of them to drop it ends it. Both call
+//! the subscriber, which may block, so the conductor never does: it passes spans on, and drops its own references first.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -12,18 +11,18 @@ use adieu_core::stop_plan::Phase;
 use tracing::subscriber::NoSubscriber;
 use tracing::{Dispatch, Span};
 
-/// Whom spans and events of an application are for: the subscriber of the scope in which it was run, or else of the moment.
+/// The subscriber of an application: that of the scope in which it was run, or else the global one of the moment.
 #[derive(Debug, Clone)]
 pub(crate) struct SubscriberScope(Option<Dispatch>);
 
 impl SubscriberScope {
-    /// Of the scope that this is called in.
+    /// Captures the subscriber of the current scope.
     pub(crate) fn here() -> Self {
         let here = tracing::dispatcher::get_default(Dispatch::clone);
         Self((!here.is::<NoSubscriber>()).then_some(here))
     }
 
-    /// Calls the subscriber; a panic of it is nothing.
+    /// Runs code that calls the subscriber. A panic of the subscriber is ignored.
     pub(crate) fn call<T>(&self, subscriber: impl FnOnce() -> T) -> Option<T> {
         let called = || match &self.0 {
             Some(dispatch) => tracing::dispatcher::with_default(dispatch, subscriber),
@@ -32,13 +31,13 @@ impl SubscriberScope {
         catch_unwind(AssertUnwindSafe(called)).ok()
     }
 
-    /// A span that is disabled if the subscriber panics.
+    /// Makes a span, which is disabled if the subscriber panics.
     pub(crate) fn span(&self, make: impl FnOnce() -> Span) -> Span {
         self.call(make).unwrap_or_else(Span::none)
     }
 }
 
-/// A stop under way.
+/// The span of a stop, made when it is needed.
 #[derive(Debug)]
 pub(crate) struct StopSpan {
     app: String,
@@ -59,7 +58,7 @@ impl StopSpan {
     }
 }
 
-/// A phase under way.
+/// The span of a phase, made when it is needed.
 #[derive(Debug)]
 pub(crate) struct PhaseSpan {
     stop: Arc<StopSpan>,
@@ -78,7 +77,7 @@ impl PhaseSpan {
         self.span.get_or_init(|| self.stop.scope.span(make))
     }
 
-    /// The span of a hook in it.
+    /// Makes the span of a hook in this phase.
     pub(crate) fn hook(&self, component: &str, forced: bool) -> Span {
         let (app, phase) = (&self.stop.app, self.phase);
         let make = || tracing::info_span!(parent: self.get(), "hook", app, component, %phase, forced);

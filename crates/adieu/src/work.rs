@@ -1,4 +1,4 @@
-//! Other people's code as a task of the runtime that tells how it ended; and the library's own, whose first step needs none.
+//! Starts and hooks as tasks of the runtime that send how they ended.
 
 use std::task::{Context, Poll, Waker};
 
@@ -13,7 +13,7 @@ use crate::clock;
 use crate::control::{Mailbox, Message};
 use crate::error::BoxError;
 
-/// A start or a hook under way.
+/// A start or a hook that runs.
 pub(crate) struct RunningWork {
     task: AbortHandle,
     cut: CancellationToken,
@@ -21,7 +21,7 @@ pub(crate) struct RunningWork {
 }
 
 impl RunningWork {
-    /// It is out of time: says so, and drops its future as soon as that lets go of its thread.
+    /// Cuts it, as it is out of time: cancels its token, and drops its future at the next `.await`.
     pub(crate) fn cut(&self) {
         self.cut.cancel();
         self.task.abort();
@@ -39,18 +39,18 @@ impl Work {
         Self(Box::pin(catch_unwind_future(make)))
     }
 
-    /// Its first step on this very thread, so nothing of it may block. Most of a stop's own hooks have nothing to wait for,
-    /// and to wake a thread for them takes longer than they do.
+    /// Polls it once on this thread, which it must not block. Most hooks of the library have nothing to wait for, and to wake a
+    /// thread takes longer than they do.
     pub(crate) fn first_step(&mut self, runtime: &Handle) -> Option<Completion> {
         let _within = runtime.enter();
         match self.0.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(ended) => Some(ended),
-            // Whoever runs it asks again, with a waker.
+            // `spawn_on` polls it again, with a waker.
             Poll::Pending => None,
         }
     }
 
-    /// Its span is made by the task: a subscriber that blocks does not block this thread.
+    /// Spawns it. The task makes its span, as a subscriber may block.
     pub(crate) fn spawn_on(
         self,
         runtime: &Handle,
@@ -69,7 +69,7 @@ impl Work {
     }
 }
 
-/// Tells how a task ended, also when it is aborted or its runtime is gone.
+/// Sends how a task ended, also when it is aborted or its runtime is gone.
 struct SendOnDrop<F: FnOnce(Completion) -> Message> {
     message: Option<(F, Mailbox)>,
     ended: Option<Completion>,
@@ -79,7 +79,6 @@ impl<F: FnOnce(Completion) -> Message> Drop for SendOnDrop<F> {
     fn drop(&mut self) {
         if let Some((message, mailbox)) = self.message.take() {
             let ended = self.ended.take().unwrap_or_else(Completion::cancelled);
-            // The conductor is through: it does not wait for this one any more.
             mailbox.send(message(ended));
         }
     }
