@@ -26,20 +26,21 @@ pub(crate) mod run;
 ///
 /// # Guarantees
 ///
-/// - A component starts when everything that it comes [`after`](Component::after) has started, and stops before any of that
-///   stops. Each stop hook runs at most once.
-/// - When the grace period is over, `run` has returned, or the process has ended with the report on standard error. A worker
-///   that blocks, a hook that never returns, or a destructor that hangs does not change that: the deadline is kept by a thread
-///   that waits for events and time only.
+/// - A component starts when everything that it comes [`after`](Component::after) has started, and stops before any of
+///   that stops. Each stop hook runs at most once.
+/// - When the grace period is over, `run` has returned, or the process has ended with the report on standard error. A
+///   worker that blocks, a hook that never returns, or a destructor that hangs does not change that: the deadline is
+///   kept by a thread that waits for events and time only.
 /// - When a start fails, exactly the components that had started are stopped.
-/// - Signals are handled from [`new`](Self::new) to the end of `run`. SIGTERM, SIGINT and SIGHUP stop the application. A second
-///   signal, at least a second after the first (senders repeat themselves), cuts the deadline to now. A third ends the process
-///   at once with exit code 128+n. SIGUSR1 writes to standard error what is running ([`Control::dump`]).
+/// - Signals are handled from [`new`](Self::new) to the end of `run`. SIGTERM, SIGINT and SIGHUP stop the application.
+///   A second signal, at least a second after the first (senders repeat themselves), cuts the deadline to now. A third
+///   ends the process at once with exit code 128+n. SIGUSR1 writes to standard error what is running
+///   ([`Control::dump`]).
 ///
 /// # When not to use it
 ///
-/// To keep your own `main` and runtime, use [`Shutdown`](crate::Shutdown). A command-line program that may be killed at any
-/// time needs neither.
+/// To keep your own `main` and runtime, use [`Shutdown`](crate::Shutdown). A command-line program that may be killed at
+/// any time needs neither.
 ///
 /// # Examples
 ///
@@ -151,8 +152,9 @@ impl App {
 
     /// Runs `hook` at each of these signals, while the application runs.
     ///
-    /// For example, SIGUSR2 switches a profile on and off, and SIGHUP reads the configuration again (if it is no stop signal).
-    /// The hook runs once at a time; any number of signals that come meanwhile cause one more run. A panic ends only that run.
+    /// For example, SIGUSR2 switches a profile on and off, and SIGHUP reads the configuration again (if it is no stop
+    /// signal). The hook runs once at a time; any number of signals that come meanwhile cause one more run. A panic
+    /// ends only that run.
     ///
     /// # Errors
     ///
@@ -178,8 +180,8 @@ impl App {
 
     /// Sets the time of a whole stop, from the request to the end of the process. Default: 30 s.
     ///
-    /// No phase takes longer than its [`phase_limit`](Self::phase_limit), which is 30 s by default. A longer grace period helps
-    /// only with a longer limit.
+    /// No phase takes longer than its [`phase_limit`](Self::phase_limit), which is 30 s by default. A longer grace
+    /// period helps only with a longer limit.
     #[must_use]
     pub fn grace(self, grace: Duration) -> Self {
         self.policy.borrow_mut().grace = grace;
@@ -213,8 +215,8 @@ impl App {
 
     /// Sets the runtime that everything runs on. Default: tokio's multi-threaded runtime.
     ///
-    /// Time and I/O are enabled in any case. The application owns the runtime, and shuts it down at the end without waiting for
-    /// tasks that do not end. A current-thread runtime runs on the thread that calls [`run`](Self::run).
+    /// Time and I/O are enabled in any case. The application owns the runtime, and shuts it down at the end without
+    /// waiting for tasks that do not end. A current-thread runtime runs on the thread that calls [`run`](Self::run).
     #[must_use]
     pub fn runtime(self, builder: runtime::Builder) -> Self {
         *self.runtime.borrow_mut() = Some(builder);
@@ -300,7 +302,8 @@ impl App {
         Ok(Plan::new(specs, self.policy.borrow().clone())?)
     }
 
-    /// Makes the stop plan, without running anything. Print it to see who starts and stops when, and how long that can take.
+    /// Makes the stop plan, without running anything. Print it to see who starts and stops when, and how long that can
+    /// take.
     ///
     /// # Errors
     ///

@@ -39,7 +39,8 @@ impl Completion {
     }
 }
 
-/// The text of an error and of its sources, each after a colon. Skips a source that the text before ends with, as many do.
+/// The text of an error and of its sources, each after a colon. Skips a source that the text before ends with, as many
+/// do.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -53,7 +54,8 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Calls `make`, runs its future and drops it. A panic in any of the three is a [`Completion`]. Dropped, it drops the future.
+/// Calls `make`, runs its future and drops it. A panic in any of the three is a [`Completion`]. Dropped, it drops the
+/// future.
 pub(crate) async fn catch_unwind_future<M>(make: M) -> Completion
 where
     M: FnOnce() -> BoxFuture<Result<(), BoxError>>,

@@ -101,11 +101,11 @@ fn was_ended_by(status: ExitStatus, signal: Signal) -> bool {
 impl App {
     /// Registers a child process: started in its turn, asked to end (SIGTERM) in its turn, and awaited.
     ///
-    /// When there is no more time, the child is killed with everything in its process group. A child does not outlive the
-    /// application, unless SIGKILL ends the application itself (`adieu run` covers this case).
+    /// When there is no more time, the child is killed with everything in its process group. A child does not outlive
+    /// the application, unless SIGKILL ends the application itself (`adieu run` covers this case).
     ///
-    /// The child leads a process group of its own, so a Ctrl-C in a terminal does not end it before its turn. When it ends by
-    /// itself, the application has failed, unless the exit code is 0.
+    /// The child leads a process group of its own, so a Ctrl-C in a terminal does not end it before its turn. When it
+    /// ends by itself, the application has failed, unless the exit code is 0.
     ///
     /// ```
     /// # use adieu::App;

@@ -1,4 +1,5 @@
-//! The clock of all machines of this process: monotonic, from its first use on. It is tokio's clock, so it can be paused.
+//! The clock of all machines of this process: monotonic, from its first use on. It is tokio's clock, so it can be
+//! paused.
 
 use std::sync::OnceLock;
 use std::time::Duration;

@@ -11,23 +11,26 @@ use crate::context::StartContext;
 use crate::error::{BoxError, BuildError, NotRunning};
 use crate::hook::{ComponentHook, Entry, HookFn, HookResult, Slot};
 
-/// A component of an application while it is described: how it starts, what it does in a stop, and what it comes after. Made
-/// by [`App::component`].
+/// A component of an application while it is described: how it starts, what it does in a stop, and what it comes after.
+/// Made by [`App::component`].
 ///
-/// `T` is the value that [`start`](Self::start) returns. Hooks get it, and [`handle`](Self::handle) gives other code access.
+/// `T` is the value that [`start`](Self::start) returns. Hooks get it, and [`handle`](Self::handle) gives other code
+/// access.
 ///
 /// # Guarantees
 ///
-/// - Within a phase, a component's hook runs when the hooks of all components that come [`after`](Self::after) it are over.
-///   Components without an order between them run at the same time.
-/// - Each hook runs at most once. A hook that returns an error or panics is over: the stop goes on, and the report has the error.
+/// - Within a phase, a component's hook runs when the hooks of all components that come [`after`](Self::after) it are
+///   over. Components without an order between them run at the same time.
+/// - Each hook runs at most once. A hook that returns an error or panics is over: the stop goes on, and the report has
+///   the error.
 /// - A hook that is out of time is cut: its future is dropped. Every other hook still has its turn.
-/// - A component borrows its [`App`]. Once the application runs, nothing can be registered or changed, which the compiler checks.
+/// - A component borrows its [`App`]. Once the application runs, nothing can be registered or changed, which the
+///   compiler checks.
 ///
 /// # When not to use it
 ///
-/// For a component that is one task, a child process, a file or a server, use [`App::task`], [`App::child`], [`App::temp_path`]
-/// or `App::serve`: they have the right hooks already.
+/// For a component that is one task, a child process, a file or a server, use [`App::task`], [`App::child`],
+/// [`App::temp_path`] or `App::serve`: they have the right hooks already.
 ///
 /// # Examples
 ///
@@ -71,8 +74,8 @@ impl<T> std::fmt::Debug for Component<'_, T> {
     }
 }
 
-/// Access to a component's value while the component runs: from the end of its start to the end of its last hook. Cheap to
-/// clone. Made by [`Component::handle`].
+/// Access to a component's value while the component runs: from the end of its start to the end of its last hook. Cheap
+/// to clone. Made by [`Component::handle`].
 pub struct Handle<T> {
     name: Arc<str>,
     slot: Slot<T>,
@@ -93,7 +96,8 @@ impl<T> std::fmt::Debug for Handle<T> {
 impl<T> Handle<T> {
     /// Returns the value.
     ///
-    /// A component that comes [`after`](Component::after) this one can rely on it, in its start and in all of its hooks.
+    /// A component that comes [`after`](Component::after) this one can rely on it, in its start and in all of its
+    /// hooks.
     ///
     /// # Errors
     ///
@@ -126,8 +130,8 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
 
     /// Sets how the component starts. Call it once, and before the hooks, which get the value that it returns.
     ///
-    /// The value is dropped when the component's last hook is over. An error or a panic stops the application: exactly the
-    /// components that had started are stopped, in reverse.
+    /// The value is dropped when the component's last hook is over. An error or a panic stops the application: exactly
+    /// the components that had started are stopped, in reverse.
     ///
     /// When a stop begins during the start, the future is dropped.
     pub fn start<U, E, F, Fut>(self, start: F) -> Component<'a, U>
@@ -163,8 +167,8 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
         Component { app: self.app, id: self.id, slot }
     }
 
-    /// Sets how the component stops, in its turn: everything that comes after it has stopped, everything that it comes after is
-    /// still up.
+    /// Sets how the component stops, in its turn: everything that comes after it has stopped, everything that it comes
+    /// after is still up.
     ///
     /// The value is dropped after the hook. Most components need only this hook.
     pub fn stop(self, hook: impl ComponentHook<T>) -> Self {
@@ -179,8 +183,8 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
         self
     }
 
-    /// Sets what the component does first in a stop, while everything still serves: leave a service registry, and wait until
-    /// clients have noticed.
+    /// Sets what the component does first in a stop, while everything still serves: leave a service registry, and wait
+    /// until clients have noticed.
     pub fn announce(self, hook: impl ComponentHook<T>) -> Self {
         self.on(Phase::Announce, hook)
     }
@@ -195,7 +199,8 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
         self.on(Phase::Drain, hook)
     }
 
-    /// Sets the component's farewell work, when everything has drained and everything that the component comes after is still up.
+    /// Sets the component's farewell work, when everything has drained and everything that the component comes after is
+    /// still up.
     pub fn cleanup(self, hook: impl ComponentHook<T>) -> Self {
         self.on(Phase::Cleanup, hook)
     }
@@ -226,8 +231,8 @@ impl<'a, T: Send + Sync + 'static> Component<'a, T> {
 
     /// Starts this component before every other, and stops it after all of them.
     ///
-    /// For an admin endpoint that tells to the very end whether the application is ready. A server (`App::serve`) that is last
-    /// accepts and answers until the close phase.
+    /// For an admin endpoint that tells to the very end whether the application is ready. A server (`App::serve`) that
+    /// is last accepts and answers until the close phase.
     pub fn last(self) -> Self {
         self.app.entry(self.id, Entry::make_last);
         self

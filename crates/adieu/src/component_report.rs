@@ -15,8 +15,8 @@ pub struct ComponentReport<'a> {
     pub asked: Option<Duration>,
     /// When its last hook was over, from the beginning of the stop; `None` if a hook has not ended, or none was called.
     pub ended: Option<Duration>,
-    /// The worst verdict of its hooks, in this order: done, failed, panicked, skipped, not run, cut, leaked. A start that was
-    /// cancelled and has not ended is leaked too.
+    /// The worst verdict of its hooks, in this order: done, failed, panicked, skipped, not run, cut, leaked. A start
+    /// that was cancelled and has not ended is leaked too.
     pub verdict: Verdict,
     /// The first error or panic message of its hooks.
     pub error: Option<&'a str>,
@@ -38,8 +38,8 @@ const fn gravity(verdict: Verdict) -> u8 {
 }
 
 impl StopReport {
-    /// Returns the stop of one component, over all its hooks. `None` for a component that has no hook, had not started or does
-    /// not exist.
+    /// Returns the stop of one component, over all its hooks. `None` for a component that has no hook, had not started
+    /// or does not exist.
     #[must_use]
     pub fn component(&self, name: &str) -> Option<ComponentReport<'_>> {
         let leaked_start = self.leaked_starts.iter().find(|of| *of == name);

@@ -1,7 +1,7 @@
 //! The thread that runs the stop plan.
 //!
-//! **Invariant.** It waits for events and for time only: for no hook, no lock that code of the application holds, no writer.
-//! So the deadline holds although every worker of the runtime is blocked.
+//! **Invariant.** It waits for events and for time only: for no hook, no lock that code of the application holds, no
+//! writer. So the deadline holds although every worker of the runtime is blocked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -110,8 +110,8 @@ impl Conductor {
         self.record.notes.push(note);
     }
 
-    /// Runs to the end of the plan, and gives the report to `deliver`. If the application is not gone by the deadline, ends the
-    /// process.
+    /// Runs to the end of the plan, and gives the report to `deliver`. If the application is not gone by the deadline,
+    /// ends the process.
     pub(crate) fn run(mut self, deliver: impl FnOnce(Delivery)) {
         self.control.fd_reserve().fill();
         self.launch();
@@ -130,8 +130,8 @@ impl Conductor {
         last_resort::watch(&messages, kept, deadline.max(clock::now() + spare.clamp(LEAST_TEARDOWN, TEARDOWN)));
     }
 
-    /// Runs to the end of the plan on the runtime of the application and by its clock, which may be paused. Does not watch the
-    /// end of the process.
+    /// Runs to the end of the plan on the runtime of the application and by its clock, which may be paused. Does not
+    /// watch the end of the process.
     #[cfg(feature = "testing")]
     pub(crate) async fn run_here(mut self) -> (StopReport, Leftovers) {
         let mailbox = self.control.mailbox();
@@ -194,8 +194,8 @@ impl Conductor {
         }
     }
 
-    /// Polls for a message for a moment, during a stop. Most hooks end at once, and to sleep and to be woken would take longer
-    /// than they do.
+    /// Polls for a message for a moment, during a stop. Most hooks end at once, and to sleep and to be woken would take
+    /// longer than they do.
     fn soon(&self) -> Option<Message> {
         if self.record.began.is_none() || self.running.is_empty() {
             return None;

@@ -42,10 +42,10 @@ impl Deref for StartContext {
 ///
 /// # Guarantees
 ///
-/// - After [`remaining`](Self::remaining) the hook is cut. A hook may use what is left of its phase and of the grace period,
-///   less one second for each hook that runs after it. If less time is left, all of them have an equal share.
-/// - A hook that is cut is dropped at its next `.await`. A hook that does not await keeps running, and the report names it as
-///   leaked; the stop goes on without it.
+/// - After [`remaining`](Self::remaining) the hook is cut. A hook may use what is left of its phase and of the grace
+///   period, less one second for each hook that runs after it. If less time is left, all of them have an equal share.
+/// - A hook that is cut is dropped at its next `.await`. A hook that does not await keeps running, and the report names
+///   it as leaked; the stop goes on without it.
 ///
 /// # Examples
 ///
@@ -85,7 +85,8 @@ impl StopContext {
         self.phase
     }
 
-    /// Returns how long the hook may still take. After that it is cut: [`cut`](Self::cut) returns, and its future is dropped.
+    /// Returns how long the hook may still take. After that it is cut: [`cut`](Self::cut) returns, and its future is
+    /// dropped.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         clock::until(self.until)

@@ -126,8 +126,8 @@ impl Control {
         self.send(Message::Force);
     }
 
-    /// Writes to standard error what is running: which components are up, which hooks run and for how long, and what is in flight.
-    /// SIGUSR1 does the same.
+    /// Writes to standard error what is running: which components are up, which hooks run and for how long, and what is
+    /// in flight. SIGUSR1 does the same.
     pub fn dump(&self) {
         self.send(Message::Dump);
     }
@@ -167,8 +167,9 @@ impl Control {
 
     /// Returns when the stop is over.
     ///
-    /// For threads and runtimes outside of the application. A hook must not await it: the stop is not over while a hook runs. A
-    /// task of the application is dropped with its runtime before it returns; use [`App::on_closed`](crate::App::on_closed).
+    /// For threads and runtimes outside of the application. A hook must not await it: the stop is not over while a hook
+    /// runs. A task of the application is dropped with its runtime before it returns; use
+    /// [`App::on_closed`](crate::App::on_closed).
     ///
     /// # Cancel safety
     ///

@@ -2,14 +2,15 @@
 //!
 //! A counter has a shard for each of 15 threads, and one that all other threads share.
 //!
-//! **Invariant.** Only the thread that owns a shard writes to it, so a load and a store count, without a read-modify-write.
-//! Ownership moves under the lock of `FREE`: a thread that has ended gives its shard back after its last store, and the next
-//! owner takes it after that, so it sees the counts. The shared shard, and every shard while [`fence::work_pays`], is
-//! counted by `fetch_add`.
+//! **Invariant.** Only the thread that owns a shard writes to it, so a load and a store count, without a
+//! read-modify-write. Ownership moves under the lock of `FREE`: a thread that has ended gives its shard back after its
+//! last store, and the next owner takes it after that, so it sees the counts. The shared shard, and every shard while
+//! [`fence::work_pays`], is counted by `fetch_add`.
 //!
 //! # Reading a sum of shards
 //!
-//! `begun` and `ended` are counted apart, and each only grows. The drain reads all `ended` first and all `begun` after that:
+//! `begun` and `ended` are counted apart, and each only grows. The drain reads all `ended` first and all `begun` after
+//! that:
 //!
 //! ```text
 //! thread 1: work hands over to nested work    thread 2: the drain looks, the gate is closed
@@ -17,13 +18,13 @@
 //! H2  ended.store(.., Release)                L2  sum of begun.load(SeqCst)
 //! ```
 //!
-//! If L1 reads the value of H2 (or a later one), H2 synchronizes with L1, so H1 happens before L2, and L2 counts the nested
-//! work. So an end is never counted without what began before it, on whichever shards the two are; and if both sums are
-//! equal, nothing was in flight at the moment between L1 and L2. As the gate was closed by then, nothing can begin after it:
-//! new work could only belong to work in flight.
+//! If L1 reads the value of H2 (or a later one), H2 synchronizes with L1, so H1 happens before L2, and L2 counts the
+//! nested work. So an end is never counted without what began before it, on whichever shards the two are; and if both
+//! sums are equal, nothing was in flight at the moment between L1 and L2. As the gate was closed by then, nothing can
+//! begin after it: new work could only belong to work in flight.
 //!
-//! Reading `begun` first would be wrong: between the two sums work could begin on one thread and end on another, the end
-//! would make up for work that is still in flight, and the sums would be equal.
+//! Reading `begun` first would be wrong: between the two sums work could begin on one thread and end on another, the
+//! end would make up for work that is still in flight, and the sums would be equal.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -82,7 +83,8 @@ fn assign() -> usize {
     let lease = found.map(ShardLease);
     let index = lease.as_ref().map_or(SHARED, |lease| lease.0);
     OWN.set(index);
-    // `LEASE` is gone in the last steps of a thread: then the lease is dropped here, and `OWN` is the shared shard again.
+    // `LEASE` is gone in the last steps of a thread: then the lease is dropped here, and `OWN` is the shared shard
+    // again.
     let _kept = LEASE.try_with(|of_thread| of_thread.set(lease));
     OWN.get()
 }
@@ -120,21 +122,22 @@ impl Shards {
 
 /// Counts many small pieces of work, such as requests, that a stop waits for. Made by [`InFlight::counter`].
 ///
-/// [`token`](Self::token) is for [`InFlight`] what `TaskTracker::token` is for tokio-util's `TaskTracker`: the work is in
-/// flight until the token is dropped. A counter has a name, by which the report of a stop says how many were left, and
-/// where.
+/// [`token`](Self::token) is for [`InFlight`] what `TaskTracker::token` is for tokio-util's `TaskTracker`: the work is
+/// in flight until the token is dropped. A counter has a name, by which the report of a stop says how many were left,
+/// and where.
 ///
 /// # Guarantees
 ///
-/// - From the moment the drain begins, `token` returns [`Stopping`]. Every token that was returned before is waited for.
-/// - Taking and dropping a token costs less than cloning and dropping an `Arc`, and threads do not slow each other down: the
-///   first 15 threads have a count of their own.
+/// - From the moment the drain begins, `token` returns [`Stopping`]. Every token that was returned before is waited
+///   for.
+/// - Taking and dropping a token costs less than cloning and dropping an `Arc`, and threads do not slow each other
+///   down: the first 15 threads have a count of their own.
 /// - A counter is `Copy` and lives for ever: make it once, not for each request.
 ///
 /// # When not to use it
 ///
-/// Use a [`Guard`](crate::Guard) for work that is rare or long, such as an import: a guard has a name and an exact age of its
-/// own.
+/// Use a [`Guard`](crate::Guard) for work that is rare or long, such as an import: a guard has a name and an exact age
+/// of its own.
 ///
 /// # Examples
 ///
@@ -173,8 +176,8 @@ impl InFlightCounter {
 
     /// Counts one more piece of work, until the token is dropped.
     ///
-    /// Take the token first, and then what it is for, such as a message off a queue: what was taken without a token is lost
-    /// when the drain begins in between.
+    /// Take the token first, and then what it is for, such as a message off a queue: what was taken without a token is
+    /// lost when the drain begins in between.
     ///
     /// # Errors
     ///

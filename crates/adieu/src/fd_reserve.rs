@@ -43,8 +43,8 @@ impl FdReserve {
         drop(kept);
     }
 
-    /// Whether the process had no other descriptor left at the [`release`](Self::release), so that each one is needed by the
-    /// stop.
+    /// Whether the process had no other descriptor left at the [`release`](Self::release), so that each one is needed
+    /// by the stop.
     #[cfg(all(feature = "http", unix))]
     pub(crate) fn were_the_last(&self) -> bool {
         self.short.load(Ordering::SeqCst)

@@ -13,27 +13,29 @@
 //!
 //! **Invariant.** W2 reads `true`, or S2 reads the value of W1. So each piece of work is refused or waited for.
 //!
-//! Acquire and release do not give this: they allow a processor to keep W1 in its store buffer while it executes W2, and
-//! likewise S1 and S2. Then W2 reads `false`, S2 misses W1, and the stop does not wait for accepted work.
+//! Acquire and release do not give this: they allow a processor to keep W1 in its store buffer while it executes W2,
+//! and likewise S1 and S2. Then W2 reads `false`, S2 misses W1, and the stop does not wait for accepted work.
 //!
 //! # Why it holds
 //!
 //! *With `membarrier(2)`* (`STOP_PAYS` is true): between S1 and S2 the kernel makes every running thread of the process
-//! execute a full barrier; a thread that does not run has executed one when it was switched out. Call thread 1's barrier B.
-//! [`light`] keeps the compiler from moving W2 before W1, so B lies in one of two places:
+//! execute a full barrier; a thread that does not run has executed one when it was switched out. Call thread 1's
+//! barrier B. [`light`] keeps the compiler from moving W2 before W1, so B lies in one of two places:
 //! - before W2: S1 is before the system call and so before B, and W2 reads `true`;
-//! - after W2, and so after W1: the value of W1 has left the store buffer when the system call returns, and S2 reads it.
+//! - after W2, and so after W1: the value of W1 has left the store buffer when the system call returns, and S2 reads
+//!   it.
 //!
-//! *Without it* (`STOP_PAYS` is false): W1 is a `SeqCst` read-modify-write, W2, S1 and S2 are `SeqCst`. In the single order
-//! of all `SeqCst` operations either W1 is before S2, which reads it then, or S1 < S2 < W1 < W2, and W2 reads `true`.
+//! *Without it* (`STOP_PAYS` is false): W1 is a `SeqCst` read-modify-write, W2, S1 and S2 are `SeqCst`. In the single
+//! order of all `SeqCst` operations either W1 is before S2, which reads it then, or S1 < S2 < W1 < W2, and W2 reads
+//! `true`.
 //!
-//! *While it changes*, from false to true for good: if thread 1 reads false and thread 2 true, the second argument holds, as
-//! [`heavy`] has only added a barrier. If thread 1 reads true and thread 2 reads false, then in the single order
-//! S1 < thread 2's read < the write of `STOP_PAYS` < thread 1's read < W2, and W2 reads `true`. This is why both reads of
-//! `STOP_PAYS` are `SeqCst` too: with an `Acquire` read in thread 1 the last but one step would be missing.
+//! *While it changes*, from false to true for good: if thread 1 reads false and thread 2 true, the second argument
+//! holds, as [`heavy`] has only added a barrier. If thread 1 reads true and thread 2 reads false, then in the single
+//! order S1 < thread 2's read < the write of `STOP_PAYS` < thread 1's read < W2, and W2 reads `true`. This is why both
+//! reads of `STOP_PAYS` are `SeqCst` too: with an `Acquire` read in thread 1 the last but one step would be missing.
 //!
-//! The kernel's side is described in `membarrier(2)`; userspace RCU and folly (`asymmetric_thread_fence_light`, `_heavy`)
-//! use the same pair.
+//! The kernel's side is described in `membarrier(2)`; userspace RCU and folly (`asymmetric_thread_fence_light`,
+//! `_heavy`) use the same pair.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering, compiler_fence, fence};
@@ -90,12 +92,14 @@ pub(crate) fn light() {
     compiler_fence(Ordering::SeqCst);
 }
 
-/// The fence between S1 and S2: it orders this thread and, by `membarrier(2)`, every other thread. Pairs with [`light`].
+/// The fence between S1 and S2: it orders this thread and, by `membarrier(2)`, every other thread. Pairs with
+/// [`light`].
 pub(crate) fn heavy() {
     fence(Ordering::SeqCst);
     #[cfg(target_os = "linux")]
     if STOP_PAYS.load(Ordering::SeqCst) {
-        // Cannot fail once the process is registered. If it did, work that begins at this very moment could be overlooked.
+        // Cannot fail once the process is registered. If it did, work that begins at this very moment could be
+        // overlooked.
         let _registered = adieu_linux::barrier::everywhere();
     }
 }
@@ -107,8 +111,8 @@ mod tests {
 
     use super::*;
 
-    /// The invariant of the module, with W1, W2, S1 and S2. Without `heavy` both sides miss each other's write three times in
-    /// 200,000 rounds.
+    /// The invariant of the module, with W1, W2, S1 and S2. Without `heavy` both sides miss each other's write three
+    /// times in 200,000 rounds.
     #[test]
     fn work_and_stop_never_both_miss_each_other() {
         let rounds: usize = if std::env::var_os("ADIEU_PROVE").is_some() { 200_000 } else { 10_000 };

@@ -14,10 +14,10 @@
 //! ```
 //!
 //! **Invariant.** D2 reads the value of E1, or E3 wakes D1. So the drain never sleeps through the last end.
-//! - E2 reads `false`: then, by the invariant of [`fence`] with E1 for W1 and E2 for W2, whatever is read after `close` sees
-//!   E1. D2 is after `close`.
-//! - E2 reads `true`: both sides execute a `SeqCst` fence between their write and their read. If thread 1's fence comes first
-//!   in the single order, D2 reads E1. If thread 2's comes first, D1 was registered before E3, which wakes it:
+//! - E2 reads `false`: then, by the invariant of [`fence`] with E1 for W1 and E2 for W2, whatever is read after `close`
+//!   sees E1. D2 is after `close`.
+//! - E2 reads `true`: both sides execute a `SeqCst` fence between their write and their read. If thread 1's fence comes
+//!   first in the single order, D2 reads E1. If thread 2's comes first, D1 was registered before E3, which wakes it:
 //!   `Notify::notify_waiters` wakes every `Notified` that was made before, polled or not.
 
 use std::sync::atomic::{self, AtomicBool, Ordering};

@@ -22,7 +22,8 @@ struct NamedWork {
 
 /// All guards of one application.
 ///
-/// The races with the stop are those of `gate` and [`fence`](crate::fence), with the lock of `named` in place of counts:
+/// The races with the stop are those of `gate` and [`fence`](crate::fence), with the lock of `named` in place of
+/// counts:
 ///
 /// ```text
 /// thread 1: guard()                          thread 2: the stop
@@ -30,8 +31,8 @@ struct NamedWork {
 /// W2  closed.load()                          S2  named.len() under the lock
 /// ```
 ///
-/// If thread 1 has the lock first, S2 sees W1. If thread 2 has it first, its unlock synchronizes with thread 1's lock, so S1
-/// happens before W2, which reads `true`. The same holds for the removal and [`Gate::ended`] in `Guard::drop`.
+/// If thread 1 has the lock first, S2 sees W1. If thread 2 has it first, its unlock synchronizes with thread 1's lock,
+/// so S1 happens before W2, which reads `true`. The same holds for the removal and [`Gate::ended`] in `Guard::drop`.
 #[derive(Debug)]
 pub(crate) struct Guards {
     gate: &'static Gate,
@@ -69,8 +70,8 @@ impl NamedWork {
 
 /// A named piece of work that a stop waits for, until the guard is dropped. Made by [`InFlight::guard`].
 ///
-/// The report of a stop that waited in vain, and `kill -USR1`, show the guard's name, where in the source it was taken, and
-/// its exact age.
+/// The report of a stop that waited in vain, and `kill -USR1`, show the guard's name, where in the source it was taken,
+/// and its exact age.
 ///
 /// # Examples
 ///

@@ -19,18 +19,19 @@ mod tests;
 
 /// All work that a stop waits for before it closes what the work needs. Cheap to clone; see [`Control::in_flight`].
 ///
-/// A [`Guard`] stands for one piece of work and has a name, a place in the source and an exact age. An [`InFlightCounter`]
-/// counts many small pieces, such as requests.
+/// A [`Guard`] stands for one piece of work and has a name, a place in the source and an exact age. An
+/// [`InFlightCounter`] counts many small pieces, such as requests.
 ///
 /// # Guarantees
 ///
 /// - The gate closes when the drain begins. From then on [`guard`](Self::guard) and [`InFlightCounter::token`] return
-///   [`Stopping`]; every guard and token that they returned before is waited for. No work is both accepted and overlooked,
-///   whichever threads take guards while the gate closes.
+///   [`Stopping`]; every guard and token that they returned before is waited for. No work is both accepted and
+///   overlooked, whichever threads take guards while the gate closes.
 /// - Work that belongs to work in flight is never refused: [`Guard::nested`], [`InFlightCounter::nested_token`].
-/// - The drain waits until the last guard and token are dropped, or until its time is up. Then the report names what was
-///   left ([`StopReport::in_flight`](crate::StopReport::in_flight)).
-/// - Guards do not cancel work. A task that should end early listens to [`Control::stopping`](crate::Control::stopping).
+/// - The drain waits until the last guard and token are dropped, or until its time is up. Then the report names what
+///   was left ([`StopReport::in_flight`](crate::StopReport::in_flight)).
+/// - Guards do not cancel work. A task that should end early listens to
+///   [`Control::stopping`](crate::Control::stopping).
 ///
 /// # When not to use it
 ///
@@ -39,8 +40,8 @@ mod tests;
 ///
 /// # Examples
 ///
-/// Take the guard first, and then the message off the queue: what was taken without a guard is lost when the drain begins in
-/// between.
+/// Take the guard first, and then the message off the queue: what was taken without a guard is lost when the drain
+/// begins in between.
 ///
 /// ```
 /// use adieu::testing::paused;
@@ -75,12 +76,13 @@ mod tests;
 ///
 /// (Times: `cargo xtask bench guards`; the tokens of an `InFlightCounter`.)
 ///
-/// - `tokio_util::task::TaskTracker` knows when tasks have ended. It has no gate: between `close` and `wait` a task can still
-///   be spawned, and keeps the wait up. Use it inside of one component, to wait for the tasks of that component.
-/// - `tokio_util::sync::CancellationToken` tells tasks to end, and does not know when they have. Use both: a token to tell,
-///   a guard in the task to be waited for. [`TaskContext::token`](crate::TaskContext::token) is such a token.
-/// - `hyper_util::server::graceful::GracefulShutdown` ends connections of a hand-written accept loop. It counts connections,
-///   not requests, and waits without a limit. [`App::serve`](crate::App::serve) does this and its deadline.
+/// - `tokio_util::task::TaskTracker` knows when tasks have ended. It has no gate: between `close` and `wait` a task can
+///   still be spawned, and keeps the wait up. Use it inside of one component, to wait for the tasks of that component.
+/// - `tokio_util::sync::CancellationToken` tells tasks to end, and does not know when they have. Use both: a token to
+///   tell, a guard in the task to be waited for. [`TaskContext::token`](crate::TaskContext::token) is such a token.
+/// - `hyper_util::server::graceful::GracefulShutdown` ends connections of a hand-written accept loop. It counts
+///   connections, not requests, and waits without a limit. [`App::serve`](crate::App::serve) does this and its
+///   deadline.
 ///
 /// [`Control::in_flight`]: crate::Control::in_flight
 #[derive(Debug, Clone)]
@@ -125,7 +127,8 @@ impl InFlight {
         counter
     }
 
-    /// How many guards and tokens exist now. While other threads take and drop them, the number may be out of date at once.
+    /// How many guards and tokens exist now. While other threads take and drop them, the number may be out of date at
+    /// once.
     #[must_use]
     pub fn count(&self) -> usize {
         let small: usize = lock(&self.inner.counters).iter().map(InFlightCounter::count).sum();
@@ -135,10 +138,10 @@ impl InFlight {
     /// Whether nothing is in flight. The gate must be closed.
     ///
     /// The order of the three reads matters (see `counter`, "Reading a sum of shards"): ends, guards, beginnings.
-    /// - A token hands over to a guard: the guard is inserted before the token's end is stored with `Release`. If the first
-    ///   read sees the end, the second sees the guard.
-    /// - A guard hands over to a token: the token's beginning is stored before the guard is removed under the lock. If the
-    ///   second read misses the guard, the third sees the beginning.
+    /// - A token hands over to a guard: the guard is inserted before the token's end is stored with `Release`. If the
+    ///   first read sees the end, the second sees the guard.
+    /// - A guard hands over to a token: the token's beginning is stored before the guard is removed under the lock. If
+    ///   the second read misses the guard, the third sees the beginning.
     fn is_empty(&self) -> bool {
         let ended = self.sum(InFlightCounter::ended);
         let named = self.inner.guards.count();

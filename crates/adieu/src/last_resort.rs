@@ -28,7 +28,8 @@ pub(crate) fn watch(messages: &Receiver<Message>, mut report: StopReport, latest
     }
 }
 
-/// Writes the report to standard error and ends the process, without destructors and `atexit` handlers, which may block.
+/// Writes the report to standard error and ends the process, without destructors and `atexit` handlers, which may
+/// block.
 fn exit(report: &StopReport, code: u8) -> ! {
     let text = report.to_string();
     let (done, written) = mpsc::channel();

@@ -1,8 +1,8 @@
 //! Stops a tokio service in order and on time, and says what happened.
 //!
-//! **A stop is a plan with a deadline, run by one state machine, and it leaves a timeline.** An [`App`] owns `main`. Its
-//! components start in order and stop in reverse. It handles signals, and its [`run`](App::run) returns a [`StopReport`], whose
-//! exit code is 0 (clean), 1 (failed) or 124 (forced).
+//! **A stop is a plan with a deadline, run by one state machine, and it leaves a timeline.** An [`App`] owns `main`.
+//! Its components start in order and stop in reverse. It handles signals, and its [`run`](App::run) returns a
+//! [`StopReport`], whose exit code is 0 (clean), 1 (failed) or 124 (forced).
 //!
 //! ```
 //! use adieu::App;
@@ -44,18 +44,19 @@
 //! | close | stop | [`Component::stop`] |
 //! | force | nothing: what is left is cancelled, and the report names it | |
 //!
-//! In each phase, the hook of a component runs when the hooks of all components that come [`after`](Component::after) it are
-//! over. Components without an order between them run at the same time. A phase ends as soon as its hooks are over.
+//! In each phase, the hook of a component runs when the hooks of all components that come [`after`](Component::after)
+//! it are over. Components without an order between them run at the same time. A phase ends as soon as its hooks are
+//! over.
 //!
-//! A hook that returns an error or panics is over. A hook that does not return is cut in time for every other hook to have its
-//! turn: its future is dropped, and the report names it as leaked if it still runs then.
+//! A hook that returns an error or panics is over. A hook that does not return is cut in time for every other hook to
+//! have its turn: its future is dropped, and the report names it as leaked if it still runs then.
 //!
 //! # Guarantees
 //!
-//! **The deadline holds.** A thread that waits for events and time only runs the stop. So the deadline holds although all
-//! workers of the runtime are blocked, a hook never returns, or a blocking task never ends. A second signal, at least a second
-//! after the first (senders repeat themselves), cuts the deadline to now. A third ends the process at once, with exit code
-//! 128+n.
+//! **The deadline holds.** A thread that waits for events and time only runs the stop. So the deadline holds although
+//! all workers of the runtime are blocked, a hook never returns, or a blocking task never ends. A second signal, at
+//! least a second after the first (senders repeat themselves), cuts the deadline to now. A third ends the process at
+//! once, with exit code 128+n.
 //!
 //! **No work is overlooked.** Each piece of work is refused, or the drain waits for it: see [`InFlight`].
 //!
@@ -64,8 +65,8 @@
 //! A command-line program that can be killed at any time needs none of this. To keep your own `main` and only add
 //! signals, a deadline and a report to it, use [`Shutdown`].
 
-// One idiom for a result that does not matter: `let _why = ..`, with a comment where it may hide a real failure. `drop(..)`
-// ends the life of a value here and now; of a task's handle, it detaches the task.
+// One idiom for a result that does not matter: `let _why = ..`, with a comment where it may hide a real failure.
+// `drop(..)` ends the life of a value here and now; of a task's handle, it detaches the task.
 
 mod app;
 mod builtin;

@@ -59,7 +59,8 @@ mod systemd {
         Ok(Some(socket))
     }
 
-    /// Sends a message, if NOTIFY_SOCKET is set. An error is ignored: a service serves and stops without its supervisor, too.
+    /// Sends a message, if NOTIFY_SOCKET is set. An error is ignored: a service serves and stops without its
+    /// supervisor, too.
     fn send(states: &[NotifyState<'_>]) {
         let mut message = String::new();
         for state in states {
@@ -107,7 +108,8 @@ mod systemd {
         send(&[NotifyState::Status(phase.name()), extended(left)]);
     }
 
-    /// Sends WATCHDOG=1 twice in each WATCHDOG_USEC. A task does it, so a runtime whose workers are all blocked is noticed.
+    /// Sends WATCHDOG=1 twice in each WATCHDOG_USEC. A task does it, so a runtime whose workers are all blocked is
+    /// noticed.
     pub(crate) fn watchdog(runtime: &Handle) {
         let Some(every) = sd_notify::watchdog_enabled() else { return };
         // Ends with the runtime.

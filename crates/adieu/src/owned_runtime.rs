@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 /// How long the end waits for tasks and blocking work that belong to no component.
 const JOIN: Duration = Duration::from_millis(100);
 
-/// With this number of tasks the end does not wait: they are idle connections mostly, which the end of the process closes
-/// faster than their tasks do.
+/// With this number of tasks the end does not wait: they are idle connections mostly, which the end of the process
+/// closes faster than their tasks do.
 const MANY: usize = 1_000;
 
 /// A runtime, and the number of its threads.
@@ -47,7 +47,8 @@ impl OwnedRuntime {
         self.runtime.handle()
     }
 
-    /// Whether this thread may block. A task of another runtime may not, and tokio tells so only by a panic of `block_on`.
+    /// Whether this thread may block. A task of another runtime may not, and tokio tells so only by a panic of
+    /// `block_on`.
     pub(crate) fn may_wait_here(&self) -> bool {
         Handle::try_current().is_err() || catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(async {}))).is_ok()
     }

@@ -8,7 +8,8 @@ use crate::report::Cause;
 
 /// Starts a thread that sends a message when the current parent process has ended.
 ///
-/// PDEATHSIG would not do: it fires when the *thread* ends that has started this process, and a change of the user clears it.
+/// PDEATHSIG would not do: it fires when the *thread* ends that has started this process, and a change of the user
+/// clears it.
 pub(crate) fn watch(messages: Mailbox) -> io::Result<()> {
     let parent = parent_id();
     let gone = waiter(parent);

@@ -44,8 +44,8 @@ pub(crate) enum Notice {
     Closed(Box<StopReport>),
 }
 
-/// Sends notices to the thread that publishes them, several at a time: each send wakes that thread, which takes time from the
-/// stop. Dropped, it ends the thread when all notices are published.
+/// Sends notices to the thread that publishes them, several at a time: each send wakes that thread, which takes time
+/// from the stop. Dropped, it ends the thread when all notices are published.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     waiting: RefCell<Vec<Notice>>,

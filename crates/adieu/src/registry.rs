@@ -55,11 +55,12 @@ pub trait Registry: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// When a stop begins during the start, the future is dropped, and [`deregister`](Self::deregister) is not called: dropped, the
-    /// future must leave nothing registered.
+    /// When a stop begins during the start, the future is dropped, and [`deregister`](Self::deregister) is not called:
+    /// dropped, the future must leave nothing registered.
     fn register(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Deregisters the service. Also called when [`register`](Self::register) has failed, as it may have failed half way.
+    /// Deregisters the service. Also called when [`register`](Self::register) has failed, as it may have failed half
+    /// way.
     fn deregister(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
     /// Whether clients still see the service. An error ends the wait.
@@ -70,8 +71,8 @@ pub trait Registry: Send + Sync + 'static {
         Duration::from_millis(100)
     }
 
-    /// How long the service still serves when it is not seen any more, for clients that have looked just before. Default:
-    /// no time.
+    /// How long the service still serves when it is not seen any more, for clients that have looked just before.
+    /// Default: no time.
     fn linger(&self) -> Duration {
         Duration::ZERO
     }
@@ -111,9 +112,9 @@ impl<R: Registry> Registered<R> {
 impl App {
     /// Registers the service in its turn of the start, and leaves the registry first in a stop.
     ///
-    /// Let this component come [`after`](Component::after) what serves. In the announce phase it deregisters, and everything still
-    /// serves until the service [is not seen](Registry::is_seen) any more. A registry that always sees the service costs the limit
-    /// of the announce phase, and no more.
+    /// Let this component come [`after`](Component::after) what serves. In the announce phase it deregisters, and
+    /// everything still serves until the service [is not seen](Registry::is_seen) any more. A registry that always sees
+    /// the service costs the limit of the announce phase, and no more.
     ///
     /// When force was asked for there is no announce phase: then it deregisters when its turn to close comes.
     pub fn registry<R: Registry>(&self, name: impl Into<String>, registry: R) -> Component<'_, ()> {

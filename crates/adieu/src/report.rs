@@ -150,8 +150,8 @@ pub struct StillInFlight {
 
 /// What a stop did, as a timeline.
 ///
-/// `Display` is for people, `serde` for machines (durations are whole microseconds). Returned by `main`, the report sets the
-/// exit code (0 clean, 1 failed, 124 forced), and is printed to standard error unless the stop was clean.
+/// `Display` is for people, `serde` for machines (durations are whole microseconds). Returned by `main`, the report
+/// sets the exit code (0 clean, 1 failed, 124 forced), and is printed to standard error unless the stop was clean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopReport {
     /// Name of the application.

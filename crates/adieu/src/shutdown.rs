@@ -23,11 +23,13 @@ use crate::{builtin, environment, notify, signals};
 ///
 /// # Guarantees
 ///
-/// - From the request for a stop on, the process has the grace period to end. If it has not ended by then, a thread that no
-///   runtime can block ends it, with the report on standard error and exit code 124. This holds after
-///   [`finish`](Self::finish) too, so a blocking task that keeps the runtime from being dropped does not keep the process.
-/// - SIGTERM, SIGINT and SIGHUP ask for the stop ([`stop_signals`](Self::stop_signals) changes that). A second signal, at
-///   least a second after the first, cuts the deadline to now. A third ends the process at once with exit code 128+n.
+/// - From the request for a stop on, the process has the grace period to end. If it has not ended by then, a thread
+///   that no runtime can block ends it, with the report on standard error and exit code 124. This holds after
+///   [`finish`](Self::finish) too, so a blocking task that keeps the runtime from being dropped does not keep the
+///   process.
+/// - SIGTERM, SIGINT and SIGHUP ask for the stop ([`stop_signals`](Self::stop_signals) changes that). A second signal,
+///   at least a second after the first, cuts the deadline to now. A third ends the process at once with exit code
+///   128+n.
 /// - SIGUSR1 writes to standard error what is running ([`Control::dump`]).
 /// - From the request on, [`InFlight::guard`] is refused, and `finish` waits for all guards taken before.
 ///
@@ -129,9 +131,9 @@ impl Shutdown {
 
     /// Runs `hook` at each of these signals, until the runtime ends.
     ///
-    /// For example, SIGUSR2 switches a profile on and off, and SIGHUP reads the configuration again (if it is no
-    /// [stop signal](Self::stop_signals)). The hook runs once at a time; any number of signals that come meanwhile cause one more
-    /// run. A panic ends only that run.
+    /// For example, SIGUSR2 switches a profile on and off, and SIGHUP reads the configuration again (if it is no [stop
+    /// signal](Self::stop_signals)). The hook runs once at a time; any number of signals that come meanwhile cause one
+    /// more run. A panic ends only that run.
     ///
     /// # Errors
     ///
@@ -156,7 +158,8 @@ impl Shutdown {
         async move { control.stopping().await }
     }
 
-    /// Sends `READY=1` to the parent (systemd's `Type=notify`, `adieu run --ready notify`). Call it once `main` is listening.
+    /// Sends `READY=1` to the parent (systemd's `Type=notify`, `adieu run --ready notify`). Call it once `main` is
+    /// listening.
     ///
     /// Does nothing when the parent has not asked to be notified. `STOPPING=1` is sent without a call.
     pub fn ready(&self) {

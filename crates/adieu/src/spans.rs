@@ -1,7 +1,8 @@
 //! The spans of a stop: one for the stop, in it one for each phase, in that one for each hook.
 //!
-//! The publisher or the task of a hook makes a span, whichever needs it first. The last of them to drop it ends it. Both call
-//! the subscriber, which may block, so the conductor never does: it passes spans on, and drops its own references first.
+//! The publisher or the task of a hook makes a span, whichever needs it first. The last of them to drop it ends it.
+//! Both call the subscriber, which may block, so the conductor never does: it passes spans on, and drops its own
+//! references first.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};

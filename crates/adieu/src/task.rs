@@ -26,8 +26,8 @@ pub struct TaskContext {
 impl TaskContext {
     /// Returns when the task is asked to end: take on nothing new, finish the work at hand, return.
     ///
-    /// A task is asked in the quiesce phase, when everything that comes after it has quiesced. It is aborted when the drain is out
-    /// of time.
+    /// A task is asked in the quiesce phase, when everything that comes after it has quiesced. It is aborted when the
+    /// drain is out of time.
     ///
     /// # Cancel safety
     ///

@@ -19,8 +19,9 @@ impl App {
     ///
     /// The application makes the path, when it likes. If nothing is there in the end, nothing is removed.
     ///
-    /// Only the file that is there when the application begins to serve is removed. If another process has put a file of its own
-    /// in its place since then (the next generation its socket), that file is left alone. A symbolic link is removed, not followed.
+    /// Only the file that is there when the application begins to serve is removed. If another process has put a file
+    /// of its own in its place since then (the next generation its socket), that file is left alone. A symbolic link is
+    /// removed, not followed.
     pub fn temp_path(&self, path: impl Into<PathBuf>) -> Component<'_, PathBuf> {
         let path = path.into();
         let ours: Arc<OnceLock<Option<Identity>>> = Arc::default();

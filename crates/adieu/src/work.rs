@@ -39,8 +39,8 @@ impl Work {
         Self(Box::pin(catch_unwind_future(make)))
     }
 
-    /// Polls it once on this thread, which it must not block. Most hooks of the library have nothing to wait for, and to wake a
-    /// thread takes longer than they do.
+    /// Polls it once on this thread, which it must not block. Most hooks of the library have nothing to wait for, and
+    /// to wake a thread takes longer than they do.
     pub(crate) fn first_step(&mut self, runtime: &Handle) -> Option<Completion> {
         let _within = runtime.enter();
         match self.0.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

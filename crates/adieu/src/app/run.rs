@@ -21,15 +21,15 @@ use crate::{builtin, environment, notify, parent};
 impl App {
     /// Starts all components, serves, and stops when a stop is asked for. Returns the report of the stop.
     ///
-    /// A stop is asked for by a signal, by [`Control::close`], by the end of a [`main_task`](Self::main_task), or by a component
-    /// that fails. When the components contradict each other, nothing is started, and the report says why
+    /// A stop is asked for by a signal, by [`Control::close`], by the end of a [`main_task`](Self::main_task), or by a
+    /// component that fails. When the components contradict each other, nothing is started, and the report says why
     /// ([`Cause::Refused`](crate::Cause::Refused)).
     ///
     /// `run` makes its own runtime, so `main` is no `async fn`. Called by a task of another runtime, it starts nothing
     /// ([`BuildError::WithinRuntime`]); a `main` with a runtime uses [`Shutdown`](crate::Shutdown).
     ///
-    /// `run` has returned when the grace period is over. If it cannot, because `main`'s own thread is blocked in a destructor, the
-    /// process ends with the report on standard error instead.
+    /// `run` has returned when the grace period is over. If it cannot, because `main`'s own thread is blocked in a
+    /// destructor, the process ends with the report on standard error instead.
     #[must_use = "the report's exit code is the service's"]
     pub fn run(self) -> StopReport {
         let name = self.name.clone();

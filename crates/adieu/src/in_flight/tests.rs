@@ -40,8 +40,8 @@ fn a_relay_of_nested_work_is_never_overlooked() {
     assert!(in_flight.is_empty());
 }
 
-/// Work begins on more threads than have parts of their own while the gate closes: all of it is either refused or waited
-/// for.
+/// Work begins on more threads than have parts of their own while the gate closes: all of it is either refused or
+/// waited for.
 #[test]
 fn whoever_comes_as_the_gate_closes_is_refused_or_waited_for() {
     const THREADS: usize = 20;

@@ -58,8 +58,8 @@ pub(super) async fn accept(
     }
 }
 
-/// Whether only the descriptors of [`FdReserve`](crate::fd_reserve) are left, which the announce phase needs, for example to
-/// leave a registry. New connections then wait in the queue for the quiesce, or for the successor.
+/// Whether only the descriptors of [`FdReserve`](crate::fd_reserve) are left, which the announce phase needs, for
+/// example to leave a registry. New connections then wait in the queue for the quiesce, or for the successor.
 fn leaves_the_last(control: &Control) -> bool {
     control.fd_reserve().were_the_last() && control.stage() == Stage::Stopping(Phase::Announce)
 }

@@ -30,8 +30,8 @@ use super::stream::Stream;
 /// How an HTTP/2 client begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long a new connection has for its first byte in a stop. The accept queue holds connections whose request follows a
-/// moment later.
+/// How long a new connection has for its first byte in a stop. The accept queue holds connections whose request follows
+/// a moment later.
 const FIRST_BYTE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,8 +133,8 @@ async fn http2<S: HttpService>(mut io: ProtocolIo, service: S, settings: &Serve)
     let connection = Arc::clone(io.connection());
     connection.go(ConnectionStage::Requests);
     connection.early.store(true, Ordering::SeqCst);
-    // A connection that is accepted in the announce phase is served until the quiesce. GOAWAY at once would make its client
-    // connect here again and again, until its load balancer has noticed.
+    // A connection that is accepted in the announce phase is served until the quiesce. GOAWAY at once would make its
+    // client connect here again and again, until its load balancer has noticed.
     let goaway = if connection.level() < Level::Announced { Level::Announced } else { Level::Draining };
     io.goes_away(goaway);
     let counted = Arc::clone(&connection);

@@ -17,8 +17,8 @@ pub enum ConnectionState {
     Active,
     /// Between an answer and the next request.
     Idle,
-    /// Upgraded, for example to a WebSocket: the application owns the connection. With HTTP/2: the application owns a stream
-    /// of it, and nothing else is being answered.
+    /// Upgraded, for example to a WebSocket: the application owns the connection. With HTTP/2: the application owns a
+    /// stream of it, and nothing else is being answered.
     Hijacked,
     /// Closed, or only waiting for the client to close its side.
     Closed,

@@ -73,8 +73,8 @@ pub(super) struct Connection {
     pub(super) partial: AtomicBool,
     /// The last write would have blocked, so there is more to write.
     pub(super) blocked: AtomicBool,
-    /// A response was sent in the drain while the client may still send. Its last bytes must be read before the close: a
-    /// reset could destroy the response.
+    /// A response was sent in the drain while the client may still send. Its last bytes must be read before the close:
+    /// a reset could destroy the response.
     pub(super) owed: AtomicBool,
     /// The protocol tells the client itself that the connection ends, as soon as a stop begins (HTTP/2).
     pub(super) early: AtomicBool,
@@ -173,7 +173,8 @@ impl Connections {
         }
     }
 
-    /// Raises the level and wakes the connections that must look at it: those that say GOAWAY, and from `Closing` on all.
+    /// Raises the level and wakes the connections that must look at it: those that say GOAWAY, and from `Closing` on
+    /// all.
     ///
     /// A connection whose task has not made its first step has no waker yet. It sees the level in that step, as
     /// [`Connection::introduce`] takes the same lock first.
@@ -186,8 +187,8 @@ impl Connections {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Stops waiting for idle connections, and returns the wakers that end them. Nothing of them is under way, so the process
-    /// may end before they do; waking thousands takes time.
+    /// Stops waiting for idle connections, and returns the wakers that end them. Nothing of them is under way, so the
+    /// process may end before they do; waking thousands takes time.
     pub(super) fn let_idle_go(&self) -> Vec<Waker> {
         let mut wakers = Vec::new();
         let mut open = lock(&self.open);
@@ -274,8 +275,8 @@ impl Connection {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Returns when the stop has come to `level`. Only within the task that has called [`introduce`](Self::introduce). Cancel
-    /// safe.
+    /// Returns when the stop has come to `level`. Only within the task that has called [`introduce`](Self::introduce).
+    /// Cancel safe.
     pub(super) async fn reached(&self, level: Level) {
         let look = |_: &mut std::task::Context<'_>| match self.level() >= level {
             true => std::task::Poll::Ready(()),
@@ -297,7 +298,8 @@ impl Connection {
         UpgradedStream { _in_flight: self.all.hijacked.nested_token(), connection: Arc::clone(self) }
     }
 
-    /// Closes the connection: the socket is gone, or nothing that matters can come. The drain does not wait for it any more.
+    /// Closes the connection: the socket is gone, or nothing that matters can come. The drain does not wait for it any
+    /// more.
     pub(super) fn close(&self) {
         self.stage.store(ConnectionStage::Closed as u8, Ordering::SeqCst);
         let mut open = lock(&self.all.open);

@@ -20,8 +20,8 @@ use super::level::{CurrentLevel, Level};
 ///
 /// # When not to use it
 ///
-/// Only responses without an end need it: long polls, streams, upgraded connections. Other responses are finished without it,
-/// and server-sent events (`text/event-stream`) end by themselves.
+/// Only responses without an end need it: long polls, streams, upgraded connections. Other responses are finished
+/// without it, and server-sent events (`text/event-stream`) end by themselves.
 ///
 /// # Examples
 ///
@@ -112,8 +112,8 @@ impl Draining {
         self.stop_level().begun.clone().cancelled_owned()
     }
 
-    /// Runs `hook` when the drain begins, for connections whose loop is elsewhere (behind a channel, in an actor). The drain waits
-    /// for its end.
+    /// Runs `hook` when the drain begins, for connections whose loop is elsewhere (behind a channel, in an actor). The
+    /// drain waits for its end.
     ///
     /// The hook does not run when the returned value was dropped before.
     ///
@@ -140,7 +140,8 @@ impl Draining {
         CloseHook { _dropped: dropped.drop_guard() }
     }
 
-    /// Returns a body that ends between two frames when the drain begins. The client sees a complete response, and comes again.
+    /// Returns a body that ends between two frames when the drain begins. The client sees a complete response, and
+    /// comes again.
     ///
     /// Responses of the type `text/event-stream` have this already.
     pub fn until<B>(&self, body: B) -> UntilDraining<B> {

@@ -87,8 +87,8 @@ impl Listener {
 
     /// Accepts everything in the accept queue and closes the listener.
     ///
-    /// Closing a listener resets the connections in its queue, and the runtime may not know of the latest yet. So this asks
-    /// the kernel, until the queue is empty.
+    /// Closing a listener resets the connections in its queue, and the runtime may not know of the latest yet. So this
+    /// asks the kernel, until the queue is empty.
     pub(super) fn empty_and_close(self) -> Vec<(Socket, Option<SocketAddr>)> {
         // A flood of connections must not hold the stop up.
         let most = usize::try_from(BACKLOG).unwrap_or(usize::MAX);

@@ -68,8 +68,9 @@ pub(super) struct ProtocolIo {
 
 /// The first GOAWAY of HTTP/2, which asks for no more requests, and refuses none.
 ///
-/// hyper sends another one with the number of the last stream, as soon as its PING is acknowledged. A client that is about to
-/// send a request may acknowledge the PING first, and then its request is lost. So this GOAWAY goes ahead, by the linger.
+/// hyper sends another one with the number of the last stream, as soon as its PING is acknowledged. A client that is
+/// about to send a request may acknowledge the PING first, and then its request is lost. So this GOAWAY goes ahead, by
+/// the linger.
 #[derive(Debug)]
 struct EarlyGoaway {
     at: Level,
@@ -113,7 +114,8 @@ impl ProtocolIo {
         self.goaway = Some(EarlyGoaway { at, sent: 0 });
     }
 
-    /// Sends the GOAWAY; if `begun`, only the rest of one that was begun. A flush is between two frames, a write may not be.
+    /// Sends the GOAWAY; if `begun`, only the rest of one that was begun. A flush is between two frames, a write may
+    /// not be.
     fn poll_goaway(&mut self, context: &mut Context<'_>, begun: bool) -> Poll<io::Result<()>> {
         while let Some(goaway) = &mut self.goaway
             && self.connection.level() >= goaway.at
@@ -150,8 +152,8 @@ impl ProtocolIo {
 
     /// Whether `adieu run` may hold this connection too, so that the next generation answers its next request.
     ///
-    /// Then the client does not notice a close of this process. It would notice an end of output, in the face of a request
-    /// that is on its way.
+    /// Then the client does not notice a close of this process. It would notice an end of output, in the face of a
+    /// request that is on its way.
     fn is_parked(&self) -> bool {
         static PARKS: OnceLock<bool> = OnceLock::new();
         matches!(self.transport, Transport::Plain(_))

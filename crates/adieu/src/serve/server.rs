@@ -45,15 +45,15 @@ pub enum ServeError {
 /// # Guarantees
 ///
 /// In a stop, whether by its component or by [`close`](Self::close):
-/// - Every connection that was accepted, or waits in the accept queue, is read and answered. The listener closes only when
-///   its queue is empty.
-/// - A request that is being answered is answered in full, until the drain is cut. HTTP/1 responses say `Connection: close`,
-///   HTTP/2 connections get GOAWAY.
+/// - Every connection that was accepted, or waits in the accept queue, is read and answered. The listener closes only
+///   when its queue is empty.
+/// - A request that is being answered is answered in full, until the drain is cut. HTTP/1 responses say
+///   `Connection: close`, HTTP/2 connections get GOAWAY.
 /// - No connection is closed with unread input, which would reset it and could destroy the last response.
 /// - Idle connections end after [`Serve::linger`]. Connections that never send anything hold nothing up.
 ///
-/// A stop alone cannot prevent that a client sends a request on an idle connection in the moment of its close. The linger
-/// makes that rare; `adieu run` prevents it.
+/// A stop alone cannot prevent that a client sends a request on an idle connection in the moment of its close. The
+/// linger makes that rare; `adieu run` prevents it.
 ///
 /// # Cancel safety
 ///
@@ -268,7 +268,8 @@ impl App {
     /// `service` is an axum `Router`, tonic's routes, any tower service, or a service of hyper's own in a
     /// [`Hyper`](super::Hyper). HTTP/2 needs prior knowledge or TLS.
     ///
-    /// If the parent has handed over a listener of the same name or address (`LISTEN_FDS`), the server uses that listener.
+    /// If the parent has handed over a listener of the same name or address (`LISTEN_FDS`), the server uses that
+    /// listener.
     #[track_caller]
     pub fn serve<S: HttpService>(
         &self,

@@ -9,11 +9,12 @@ use tower_service::Service;
 
 use crate::error::BoxError;
 
-/// A service that [`App::serve`](crate::App::serve) takes: an axum `Router`, tonic's `Routes`, any tower service of HTTP.
+/// A service that [`App::serve`](crate::App::serve) takes: an axum `Router`, tonic's `Routes`, any tower service of
+/// HTTP.
 ///
-/// Implemented for every [`Service`] from `Request<Incoming>` to a `Response` with any body that is `Clone`, and never by
-/// hand. Each connection has a clone of the service, each request a clone of that. An error ends the connection, with HTTP/2
-/// the stream.
+/// Implemented for every [`Service`] from `Request<Incoming>` to a `Response` with any body that is `Clone`, and never
+/// by hand. Each connection has a clone of the service, each request a clone of that. An error ends the connection,
+/// with HTTP/2 the stream.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be served",
     label = "no tower service that is `Clone + Send + 'static` and answers a `Request<Incoming>`",

@@ -58,8 +58,8 @@ impl Serve {
         Self { linger, ..self }
     }
 
-    /// Sets how long a drain waits after the linger for a handshake, or for the rest of a request that has begun to arrive.
-    /// Default: 1 s.
+    /// Sets how long a drain waits after the linger for a handshake, or for the rest of a request that has begun to
+    /// arrive. Default: 1 s.
     #[must_use]
     pub fn handshake(self, handshake: Duration) -> Self {
         Self { handshake, ..self }
@@ -71,11 +71,11 @@ impl Serve {
         Self { header_timeout: Some(header_timeout), ..self }
     }
 
-    /// Sets how long the server accepts connections after a stop has begun, for load balancers that need time to notice.
-    /// Default: no time.
+    /// Sets how long the server accepts connections after a stop has begun, for load balancers that need time to
+    /// notice. Default: no time.
     ///
-    /// It is at least `least`. After that, the server waits until no connection has come for half a second, but not longer than
-    /// `most` in all.
+    /// It is at least `least`. After that, the server waits until no connection has come for half a second, but not
+    /// longer than `most` in all.
     #[must_use]
     pub fn lame_duck(self, least: Duration, most: Duration) -> Self {
         Self { lame_duck: (least, most.max(least)), ..self }

@@ -49,8 +49,9 @@ impl Socket {
         loop {
             let room = buffer.remaining();
             let mut whole = false;
-            // A socket that fills less than the buffer is empty (epoll(7), question 9). Called one that would block, `try_io`
-            // clears its readiness as of before the read. Asking again would cost a system call for each request.
+            // A socket that fills less than the buffer is empty (epoll(7), question 9). Called one that would block,
+            // `try_io` clears its readiness as of before the read. Asking again would cost a system call for each
+            // request.
             let read = match self {
                 Self::Tcp(stream) => {
                     ready!(stream.poll_read_ready(context))?;

@@ -29,8 +29,9 @@ pub(super) struct Stream {
 
 /// How far a lingering close is.
 ///
-/// Closing a socket with unread input sends RST, which can destroy a response that the client has not read yet. So the close
-/// ends the output, reads to the end of the input, and closes. The drain waits for that only if the client may be sending.
+/// Closing a socket with unread input sends RST, which can destroy a response that the client has not read yet. So the
+/// close ends the output, reads to the end of the input, and closes. The drain waits for that only if the client may be
+/// sending.
 #[derive(Debug)]
 enum Closing {
     No,

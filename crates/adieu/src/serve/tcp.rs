@@ -24,9 +24,9 @@ use crate::control::Control;
 
 /// A connection of a protocol of one's own. The stop waits until it is dropped.
 ///
-/// A protocol that marks its requests with [`request`](Self::request) needs nothing else to stop well: in a drain, after the
-/// linger, reading ends between two requests as if the client had ended the connection. A protocol that does not mark them
-/// listens to [`draining`](Self::draining), and the stop waits for it.
+/// A protocol that marks its requests with [`request`](Self::request) needs nothing else to stop well: in a drain,
+/// after the linger, reading ends between two requests as if the client had ended the connection. A protocol that does
+/// not mark them listens to [`draining`](Self::draining), and the stop waits for it.
 #[derive(Debug)]
 pub struct TcpConnection {
     io: ProtocolIo,
@@ -107,8 +107,8 @@ impl AsyncWrite for TcpConnection {
 impl App {
     /// Registers a server of a protocol of one's own: `handler` is called for each connection.
     ///
-    /// `farewell` is sent last on every connection that a stop ends. It may be empty. The stop does not wait for a connection that
-    /// has never sent a byte: after the linger its handler is dropped.
+    /// `farewell` is sent last on every connection that a stop ends. It may be empty. The stop does not wait for a
+    /// connection that has never sent a byte: after the linger its handler is dropped.
     #[track_caller]
     pub fn serve_tcp<H, Fut>(
         &self,

@@ -1,8 +1,8 @@
 //! One thread of this process takes signals and tells every application and subscriber in it.
 //!
-//! **Invariant.** A stop signal always has an effect: every application that has registered for it counts it. A signal that
-//! no application and no subscriber wants has its default action, or none if it is ignored. The third stop signal ends the
-//! process from this thread, which waits for no other thread.
+//! **Invariant.** A stop signal always has an effect: every application that has registered for it counts it. A signal
+//! that no application and no subscriber wants has its default action, or none if it is ignored. The third stop signal
+//! ends the process from this thread, which waits for no other thread.
 
 use std::io;
 use std::sync::{Mutex, OnceLock};
@@ -213,8 +213,8 @@ fn mask(signals: &[Signal]) -> u64 {
     signals.iter().fold(0, |mask, signal| mask | bit(*signal))
 }
 
-/// The signals that were ignored before the first handler was installed. On other systems than Linux this cannot be known
-/// without `unsafe`, so an inherited "ignore" is overridden there.
+/// The signals that were ignored before the first handler was installed. On other systems than Linux this cannot be
+/// known without `unsafe`, so an inherited "ignore" is overridden there.
 fn ignored_at_first() -> u64 {
     #[cfg(target_os = "linux")]
     let ask = adieu_linux::signals::ignored_mask;

@@ -8,7 +8,8 @@
 //! - When the last subscriber is gone, or [`reset`] was called, a signal has the action that it had before: its default
 //!   action, or none if [`ignore`] or the parent process has it ignored.
 //!
-//! - The stop signals of an [`App`](crate::App) stop it whatever these functions do. A subscriber gets a copy of them too.
+//! - The stop signals of an [`App`](crate::App) stop it whatever these functions do. A subscriber gets a copy of them
+//!   too.
 //! - A child process starts with the default action of a signal that is ignored here.
 //!
 //! | before | call | afterwards |

@@ -4,8 +4,8 @@ use super::subscription::Subscription;
 use crate::catch_unwind::catch_unwind_future;
 use crate::control::Control;
 
-/// Runs `hook` at each signal, one run at a time. Signals that come during a run cause one more, as `signals` has room for
-/// one. A panic ends only that run. Never returns.
+/// Runs `hook` at each signal, one run at a time. Signals that come during a run cause one more, as `signals` has room
+/// for one. A panic ends only that run. Never returns.
 pub(crate) async fn run_at_each<F, Fut>(mut signals: Subscription, hook: F, control: Control)
 where
     F: Fn(Control) -> Fut + Send + Sync + 'static,

@@ -6,11 +6,11 @@ use adieu_core::signal::Signal;
 
 /// Makes a closed standard output end the program as Unix expects (`program | head`): quietly, by SIGPIPE.
 ///
-/// Call it once, first in the `main` of a command-line program that uses `print!`. Without it, `print!` panics when the reader
-/// of standard output is gone, as Rust ignores SIGPIPE.
+/// Call it once, first in the `main` of a command-line program that uses `print!`. Without it, `print!` panics when the
+/// reader of standard output is gone, as Rust ignores SIGPIPE.
 ///
-/// A closed socket, or any other descriptor, is still an error (`BrokenPipe`). So this is safe in a server, unlike the default
-/// action of SIGPIPE, by which any client could end the server.
+/// A closed socket, or any other descriptor, is still an error (`BrokenPipe`). So this is safe in a server, unlike the
+/// default action of SIGPIPE, by which any client could end the server.
 ///
 /// It installs a panic hook, which calls the present one for all other panics.
 pub fn end_on_closed_stdout() {

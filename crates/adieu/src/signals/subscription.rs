@@ -47,8 +47,8 @@ impl Subscription {
     }
 }
 
-/// Delivers a copy of each of these signals from now on. At most `capacity` (at least one) signals wait to be received; what
-/// comes beyond that is missed.
+/// Delivers a copy of each of these signals from now on. At most `capacity` (at least one) signals wait to be received;
+/// what comes beyond that is missed.
 ///
 /// ```
 /// use adieu::{Signal, signals};

@@ -36,8 +36,8 @@ pub struct Counts {
 /// assert_eq!(app.run().code(), 0);
 /// ```
 ///
-/// A client ends with its first request that fails. `request` decides what a failure is: for a refusal that the test expects
-/// it returns `Ok`.
+/// A client ends with its first request that fails. `request` decides what a failure is: for a refusal that the test
+/// expects it returns `Ok`.
 #[derive(Debug)]
 pub struct Load {
     clients: JoinSet<Result<(), String>>,

@@ -1,4 +1,5 @@
-//! Tests of an application's stop: paused time, faults, a notify socket, a load. Feature `testing`, for `dev-dependencies`.
+//! Tests of an application's stop: paused time, faults, a notify socket, a load. Feature `testing`, for
+//! `dev-dependencies`.
 //!
 //! | to test | use |
 //! |---|---|

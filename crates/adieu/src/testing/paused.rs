@@ -11,8 +11,8 @@ use crate::report::StopReport;
 
 /// Runs an application on one thread in paused time, with `script` beside it, and returns the report of its stop.
 ///
-/// Whenever everything waits, time jumps to the next moment that something waits for (`tokio::time::pause`). So a deadline of
-/// 30 s takes no time, and the durations in the report are exact.
+/// Whenever everything waits, time jumps to the next moment that something waits for (`tokio::time::pause`). So a
+/// deadline of 30 s takes no time, and the durations in the report are exact.
 ///
 /// ```
 /// use std::time::Duration;
@@ -30,9 +30,9 @@ use crate::report::StopReport;
 /// assert!(report.took > Duration::from_secs(28), "{report}");
 /// ```
 ///
-/// The plan, the budgets and the order are those of [`App::run`]. Two things are missing: workers that a test could block, and
-/// the watch over the end of the process. Real I/O works, but time does not wait for it. An application that nothing stops
-/// runs for ever, also when the script has ended.
+/// The plan, the budgets and the order are those of [`App::run`]. Two things are missing: workers that a test could
+/// block, and the watch over the end of the process. Real I/O works, but time does not wait for it. An application that
+/// nothing stops runs for ever, also when the script has ended.
 ///
 /// # Panics
 ///
