@@ -1,4 +1,4 @@
-//! The five farewell chores: sockets, temporary files, subscribers, child processes, resources (rows S13, S15 and S19).
+//! The five farewell chores: sockets, temporary files, subscribers, child processes, resources.
 
 use std::convert::Infallible;
 use std::os::unix::fs::symlink;
@@ -302,7 +302,7 @@ fn registered(consul: Consul) -> App {
 
 #[test]
 fn the_registry_is_left_first_and_nothing_closes_before_that_is_seen() {
-    // S15; spring-boot#20995: traffic still comes after SIGTERM.
+    // spring-boot#20995: traffic still comes after SIGTERM.
     let log = Arc::default();
     let app = registered(Consul { log: Arc::clone(&log), ..Consul::default() });
     let report = paused(app, |control| async move {
@@ -354,7 +354,7 @@ fn a_registration_that_fails_half_way_is_taken_back() {
 
 #[test]
 fn everybody_who_waits_for_the_end_is_told_once_when_all_is_over() {
-    // S11, S13: the wrap-up before the shutdown, a wait between, and the event that the context has closed.
+    // The wrap-up before the shutdown, a wait between, and the event that the context has closed.
     fn service() -> StopReport {
         let app = App::new("events");
         app.on_closed(|report| say(&format!("closed, {:?}", report.outcome)));

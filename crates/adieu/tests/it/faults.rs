@@ -27,7 +27,7 @@ fn verdict(report: &StopReport, component: &str, phase: Phase) -> Verdict {
 
 #[test]
 fn a_hook_that_never_returns_is_cut_and_named_and_takes_no_turn() {
-    // S26; go-zero#1804: main leaves, or waits, and the other hooks never run.
+    // go-zero#1804: main leaves, or waits, and the other hooks never run.
     fn service() -> StopReport {
         let app = App::new("stuck").grace(GRACE);
         let redis = app.component("redis").stop(|_, _| async { say("stop redis") });
