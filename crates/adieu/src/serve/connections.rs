@@ -73,6 +73,8 @@ pub(super) struct Connection {
     pub(super) partial: AtomicBool,
     /// The last write would have blocked, so there is more to write.
     pub(super) blocked: AtomicBool,
+    /// A response of HTTP was handed over to the protocol, which has not flushed since: some of it may not be written yet.
+    pub(super) unflushed: AtomicBool,
     /// A response was sent in the drain while the client may still send. Its last bytes must be read before the close:
     /// a reset could destroy the response.
     pub(super) owed: AtomicBool,
@@ -106,6 +108,7 @@ impl Connections {
             upgraded: AtomicUsize::new(0),
             partial: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            unflushed: AtomicBool::new(false),
             owed: AtomicBool::new(false),
             early: AtomicBool::new(false),
             moved: AtomicUsize::new(0),
@@ -247,6 +250,8 @@ impl Connection {
         !self.socket.has_input()
             && flags.iter().all(|flag| !flag.load(Ordering::SeqCst))
             && self.state() == ConnectionState::Idle
+            // After the state: a response is marked before its request stops being counted.
+            && !self.unflushed.load(Ordering::SeqCst)
     }
 
     pub(super) fn age(&self) -> Duration {
@@ -318,6 +323,12 @@ impl Connection {
 pub(super) struct BusyGuard {
     connection: Arc<Connection>,
     _in_flight: InFlightToken,
+}
+
+impl BusyGuard {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
 }
 
 impl Drop for BusyGuard {

@@ -143,7 +143,8 @@ impl ProtocolIo {
         // Half a request has the time that a handshake has.
         let partial = level < Level::Overdue
             && (self.connection.partial.load(Ordering::Relaxed) || self.connection.socket.has_input());
-        let over = !blocked && !partial;
+        let unflushed = self.connection.unflushed.load(Ordering::Relaxed);
+        let over = !blocked && !unflushed && !partial;
         if over && (!self.lingers || self.is_parked()) && !self.connection.owed.load(Ordering::Relaxed) {
             self.transport.stream().abandon();
         }

@@ -43,8 +43,8 @@ where
     }
     let events = response.headers().get(CONTENT_TYPE).is_some_and(is_event_stream);
     Ok(response.map(|body| match events {
-        true => CountedBody { body: BodyKind::Endless { body: draining.until(body) }, _busy: busy },
-        false => CountedBody { body: BodyKind::Plain { body }, _busy: busy },
+        true => CountedBody { body: BodyKind::Endless { body: draining.until(body) }, busy },
+        false => CountedBody { body: BodyKind::Plain { body }, busy },
     }))
 }
 
@@ -58,7 +58,14 @@ pin_project! {
     pub(super) struct CountedBody<B> {
         #[pin]
         body: BodyKind<B>,
-        _busy: BusyGuard,
+        busy: BusyGuard,
+    }
+
+    impl<B> PinnedDrop for CountedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            // The protocol has the rest of the response. Before the guard is dropped: see `Connection::is_at_rest`.
+            this.busy.connection().unflushed.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -179,7 +179,14 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.unflushed.load(Ordering::Relaxed) {
+            self.connection.unflushed.store(false, Ordering::Relaxed);
+            if self.connection.level() >= Level::Closing {
+                // A read may have waited until everything was written.
+                context.waker().wake_by_ref();
+            }
+        }
         Poll::Ready(Ok(()))
     }
 
