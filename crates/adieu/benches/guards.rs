@@ -21,10 +21,10 @@ fn main() {
 }
 
 #[divan::bench(threads = THREADS, sample_size = SAMPLE)]
-fn adieu_place(bencher: Bencher<'_, '_>) {
+fn adieu_token(bencher: Bencher<'_, '_>) {
     let app = App::new("bench");
-    let place = app.control().in_flight().place("requests");
-    bencher.bench(|| place.enter().map(drop));
+    let requests = app.control().in_flight().counter("requests");
+    bencher.bench(|| requests.token().map(drop));
 }
 
 #[divan::bench(threads = THREADS, sample_size = SAMPLE)]

@@ -1,33 +1,68 @@
+//! The description of an application, which [`run`] runs.
+
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use adieu_core::signal::Signal;
 use adieu_core::stop_plan::{Phase, Plan, Policy};
 use tokio::runtime;
-use tokio_util::sync::CancellationToken;
 
 use crate::component::Component;
-use crate::conductor::{Conductor, plan_time};
-use crate::control::{Control, Message, Stage};
-use crate::delivery::{Delivery, TELL};
+use crate::control::{Control, Message};
 use crate::error::BuildError;
 use crate::hook::{Entry, Slot};
 #[cfg(feature = "testing")]
 use crate::hook::{HookFn, StopHook};
-use crate::host::Host;
 use crate::report::StopReport;
-use crate::signals::{Inherited, Seat};
-use crate::{builtin, grants, notify, parent, signals};
+use crate::signals;
+use crate::signals::{Inherited, Registration};
 
-/// A service: components that start in order and stop in reverse, by one deadline.
+pub(crate) mod run;
+
+/// A service with a `main` of its own: components that start in order and stop in reverse, all by one deadline.
 ///
-/// It owns `main`: make it first, describe the components, [`run`](Self::run) it last. From [`new`](Self::new) on, SIGTERM,
-/// SIGINT and SIGHUP are its own: the first stops, a second (a second later; senders duplicate) cuts the deadline to
-/// now, a third ends the process at once with 128+n. SIGUSR1 writes to standard error what is running
-/// ([`Control::dump`]).
+/// Make the `App` first in `main`, describe its components, and [`run`](Self::run) it last.
+///
+/// # Guarantees
+///
+/// - A component starts when everything that it comes [`after`](Component::after) has started, and stops before any of
+///   that stops. Each stop hook runs at most once.
+/// - When the grace period is over, `run` has returned, or the process has ended with the report on standard error. A
+///   worker that blocks, a hook that never returns, or a destructor that hangs does not change that: the deadline is
+///   kept by a thread that waits for events and time only.
+/// - When a start fails, exactly the components that had started are stopped.
+/// - Signals are handled from [`new`](Self::new) to the end of `run`. SIGTERM, SIGINT and SIGHUP stop the application.
+///   A second signal, at least a second after the first (senders repeat themselves), cuts the deadline to now. A third
+///   ends the process at once with exit code 128+n. SIGUSR1 writes to standard error what is running
+///   ([`Control::dump`]).
+///
+/// # When not to use it
+///
+/// To keep your own `main` and runtime, use [`Shutdown`](crate::Shutdown). A command-line program that may be killed at
+/// any time needs neither.
+///
+/// # Examples
+///
+/// ```
+/// use adieu::testing::paused;
+/// use adieu::{App, Outcome};
+///
+/// let app = App::new("shop");
+/// let pool = app
+///     .component("pool")
+///     .start(|_| async { Ok::<_, std::io::Error>("connections") })
+///     .stop(|pool, _| async move { println!("{pool} closed") });
+/// app.main_task("work", |context| async move { context.asked_to_end().await }).after(&pool);
+///
+/// println!("{}", app.plan()?); // who starts and stops when
+/// let report = paused(app, |control| async move {
+///     control.serving().await;
+///     control.close();
+/// }); // in `main`: `app.run()`
+/// assert_eq!(report.outcome, Outcome::Clean, "{report}");
+/// # Ok::<_, adieu::BuildError>(())
+/// ```
 pub struct App {
     name: String,
     policy: RefCell<Policy>,
@@ -36,21 +71,21 @@ pub struct App {
     refused: RefCell<Option<BuildError>>,
     control: Control,
     messages: Receiver<Message>,
-    seat: Seat,
+    registration: Registration,
     inherited: RefCell<std::io::Result<Inherited>>,
     stop_signals: RefCell<Vec<Signal>>,
     dump_signals: RefCell<Vec<Signal>>,
     with_parent: bool,
     runtime: RefCell<Option<runtime::Builder>>,
-    asides: RefCell<Vec<Aside>>,
-    farewells: RefCell<Vec<Farewell>>,
+    startup_hooks: RefCell<Vec<StartupHook>>,
+    closed_hooks: RefCell<Vec<ClosedHook>>,
 }
 
-/// What runs beside the components, from the start of the runtime to its end.
-type Aside = Box<dyn FnOnce(&runtime::Handle, &Control) + Send>;
+/// Called once the runtime is there, before the first component starts.
+type StartupHook = Box<dyn FnOnce(&runtime::Handle, &Control) + Send>;
 
-/// Who is told when everything is over.
-type Farewell = Box<dyn FnOnce(&StopReport) + Send>;
+/// Gets the report when everything is over.
+type ClosedHook = Box<dyn FnOnce(&StopReport) + Send>;
 
 impl std::fmt::Debug for App {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,12 +94,13 @@ impl std::fmt::Debug for App {
 }
 
 impl App {
-    /// An application without components. Installs the signal handlers, so that a signal during whatever `main` does
-    /// before [`run`](Self::run) is not lost: the stop then begins as soon as the start does.
+    /// Makes an application without components, and installs its signal handlers.
+    ///
+    /// A signal that comes before [`run`](Self::run) is not lost: the stop then begins as soon as the start does.
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         let (control, messages) = Control::new();
-        let seat = Seat::of_application(control.post(), control.children().clone());
+        let registration = Registration::of_application(control.mailbox(), control.children().clone());
         let app = Self {
             name: name.into(),
             policy: RefCell::default(),
@@ -73,24 +109,25 @@ impl App {
             refused: RefCell::default(),
             control,
             messages,
-            seat,
+            registration,
             inherited: RefCell::new(Ok(Inherited::default())),
             stop_signals: RefCell::new(vec![Signal::TERM, Signal::INT, Signal::HUP]),
             dump_signals: RefCell::new(vec![Signal::USR1]),
             with_parent: false,
             runtime: RefCell::new(None),
-            asides: RefCell::default(),
-            farewells: RefCell::default(),
+            startup_hooks: RefCell::default(),
+            closed_hooks: RefCell::default(),
         };
         app.take_signals();
         app
     }
 
     fn take_signals(&self) {
-        *self.inherited.borrow_mut() = self.seat.change(&self.stop_signals.borrow(), &self.dump_signals.borrow());
+        *self.inherited.borrow_mut() =
+            self.registration.change(&self.stop_signals.borrow(), &self.dump_signals.borrow());
     }
 
-    /// The signals that stop it. Default: SIGTERM, SIGINT and SIGHUP.
+    /// Sets the signals that stop the application. Default: SIGTERM, SIGINT and SIGHUP.
     #[must_use]
     pub fn stop_signals(self, signals: impl IntoIterator<Item = Signal>) -> Self {
         *self.stop_signals.borrow_mut() = signals.into_iter().collect();
@@ -98,7 +135,7 @@ impl App {
         self
     }
 
-    /// The signals upon which it writes to standard error what is running. Default: SIGUSR1.
+    /// Sets the signals that make the application write to standard error what is running. Default: SIGUSR1.
     #[must_use]
     pub fn dump_signals(self, signals: impl IntoIterator<Item = Signal>) -> Self {
         *self.dump_signals.borrow_mut() = signals.into_iter().collect();
@@ -106,18 +143,21 @@ impl App {
         self
     }
 
-    /// It stops when the process that is its parent when it runs has ended.
+    /// Stops the application when the process that is its parent at the time of [`run`](Self::run) has ended.
     #[must_use]
     pub fn end_with_parent(mut self) -> Self {
         self.with_parent = true;
         self
     }
 
-    /// `hook` runs at each of these signals, while the application runs: SIGUSR2 switches a profile on and off, SIGHUP reads
-    /// the configuration again (if it is no stop signal). One at a time; signals that come meanwhile are one more. A panic
-    /// ends only that run of the hook.
+    /// Runs `hook` at each of these signals, while the application runs.
+    ///
+    /// For example, SIGUSR2 switches a profile on and off, and SIGHUP reads the configuration again (if it is no stop
+    /// signal). The hook runs once at a time; any number of signals that come meanwhile cause one more run. A panic
+    /// ends only that run.
     ///
     /// # Errors
+    ///
     /// As [`signals::subscribe`](crate::signals::subscribe).
     pub fn on_signal<F, Fut>(&self, signal: Signal, hook: F) -> std::io::Result<()>
     where
@@ -125,27 +165,32 @@ impl App {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let signals = signals::subscribe([signal], 1)?;
-        self.asides.borrow_mut().push(Box::new(move |runtime, control| {
+        self.startup_hooks.borrow_mut().push(Box::new(move |runtime, control| {
             drop(runtime.spawn(signals::run_at_each(signals, hook, control.clone())));
         }));
         Ok(())
     }
 
-    /// `told` gets the report when everything is over, before [`run`](Self::run) returns: the event that the application has
-    /// closed. All are told, in the order of registration, on `main`'s thread; a panic is a failure of the stop.
-    pub fn on_closed(&self, told: impl FnOnce(&StopReport) + Send + 'static) {
-        self.farewells.borrow_mut().push(Box::new(told));
+    /// Runs `hook` with the report when everything is over, before [`run`](Self::run) returns.
+    ///
+    /// All hooks run, in the order of registration, on `main`'s thread. A panic of one makes the stop a failed one.
+    pub fn on_closed(&self, hook: impl FnOnce(&StopReport) + Send + 'static) {
+        self.closed_hooks.borrow_mut().push(Box::new(hook));
     }
 
-    /// The whole time of a stop, from the request to the end of the process. Default: 30 s. What is longer than that is of use
-    /// only to a phase that may take as long: see [`phase_limit`](Self::phase_limit).
+    /// Sets the time of a whole stop, from the request to the end of the process. Default: 30 s.
+    ///
+    /// No phase takes longer than its [`phase_limit`](Self::phase_limit), which is 30 s by default. A longer grace
+    /// period helps only with a longer limit.
     #[must_use]
     pub fn grace(self, grace: Duration) -> Self {
         self.policy.borrow_mut().grace = grace;
         self
     }
 
-    /// The longest time of one phase. Default: 30 s for each; whatever they add up to, the grace period is the deadline.
+    /// Sets the longest time of one phase. Default: 30 s for each.
+    ///
+    /// Limits do not add up: the grace period is the deadline of all phases together.
     #[must_use]
     pub fn phase_limit(self, phase: Phase, limit: Duration) -> Self {
         if let Some(of) = self.policy.borrow_mut().limit_mut(phase) {
@@ -154,30 +199,33 @@ impl App {
         self
     }
 
-    /// The longest time of each start that has no limit of its own. Default: none.
+    /// Sets the longest time of each start that has no limit of its own. Default: none.
     #[must_use]
     pub fn start_limit(self, limit: Duration) -> Self {
         self.policy.borrow_mut().start = Some(limit);
         self
     }
 
-    /// What remains for cleanup and close when force is asked for. Default: half a second.
+    /// Sets the time that cleanup and close have left when force is asked for. Default: half a second.
     #[must_use]
     pub fn reserve(self, reserve: Duration) -> Self {
         self.policy.borrow_mut().reserve = reserve;
         self
     }
 
-    /// The runtime that everything runs on, in place of tokio's multi-threaded one with all of it enabled. The application
-    /// owns it: it is shut down at the end without waiting for what does not end. One of the current thread runs on the thread
-    /// that calls [`run`](Self::run).
+    /// Sets the runtime that everything runs on. Default: tokio's multi-threaded runtime.
+    ///
+    /// Time and I/O are enabled in any case. The application owns the runtime, and shuts it down at the end without
+    /// waiting for tasks that do not end. A current-thread runtime runs on the thread that calls [`run`](Self::run).
     #[must_use]
     pub fn runtime(self, builder: runtime::Builder) -> Self {
         *self.runtime.borrow_mut() = Some(builder);
         self
     }
 
-    /// Registers a component. Its name must be its own.
+    /// Registers a component. Its name must be unique in the application.
+    ///
+    /// The component does nothing until it is given a [`start`](Component::start) or a hook.
     pub fn component(&self, name: impl Into<String>) -> Component<'_, ()> {
         self.register(Entry::new(name.into()), Slot::filled(()))
     }
@@ -188,7 +236,7 @@ impl App {
         Component { app: self, id: entries.len() - 1, slot }
     }
 
-    /// A handle to ask for a stop, to wait for it, and to count what is in flight.
+    /// Returns a handle to stop the application, to wait for its stages, and to put work in flight.
     #[must_use]
     pub fn control(&self) -> Control {
         self.control.clone()
@@ -196,7 +244,7 @@ impl App {
 
     pub(crate) fn entry<R>(&self, id: usize, change: impl FnOnce(&mut Entry) -> R) -> R {
         let mut entries = self.entries.borrow_mut();
-        // Ids are indices into this list, which only grows.
+        // No panic: ids are indices into this list, which only grows.
         change(&mut entries[id])
     }
 
@@ -210,7 +258,7 @@ impl App {
         }
     }
 
-    /// Applied when the plan is made: the hook may be registered after its limit.
+    /// The limit is applied when the plan is made, as the hook may be registered after its limit.
     pub(crate) fn limit(&self, id: usize, phase: Phase, limit: Duration) {
         self.limits.borrow_mut().push((id, phase, limit));
     }
@@ -237,7 +285,7 @@ impl App {
         hook.map(|(_, hook)| *hook = StopHook::new(with)).is_some()
     }
 
-    /// The first refusal is what the plan says.
+    /// The plan reports the first refusal.
     pub(crate) fn refuse(&self, error: BuildError) {
         self.refused.borrow_mut().get_or_insert(error);
     }
@@ -254,104 +302,13 @@ impl App {
         Ok(Plan::new(specs, self.policy.borrow().clone())?)
     }
 
-    /// The stop plan, without running anything: print it to see who starts and stops when, and how long it can take.
+    /// Makes the stop plan, without running anything. Print it to see who starts and stops when, and how long that can
+    /// take.
     ///
     /// # Errors
+    ///
     /// [`BuildError`] when the components contradict each other.
     pub fn plan(&self) -> Result<Plan, BuildError> {
         self.make_plan()
     }
-
-    /// Starts everything, serves, and stops when that is asked for: by a signal, by [`Control::close`], by a main task
-    /// that has finished or a component that has failed. It has a runtime of its own, so `main` is no `async fn`: called from
-    /// within a runtime it starts nothing ([`BuildError::WithinRuntime`]). A `main` that has one already takes
-    /// [`Shutdown`](crate::Shutdown).
-    ///
-    /// By the end of the grace period this has returned, or the process has ended with the report on standard error
-    /// (when `main`'s own thread is blocked in somebody's destructor).
-    #[must_use = "the report's exit code is the service's"]
-    pub fn run(self) -> StopReport {
-        let name = self.name.clone();
-        self.try_run().unwrap_or_else(|error| StopReport::refused(&name, &error))
-    }
-
-    fn try_run(self) -> Result<StopReport, BuildError> {
-        let host = Host::new(self.runtime.take()).map_err(BuildError::Runtime)?;
-        if !host.may_wait_here() {
-            host.abandon();
-            return Err(BuildError::WithinRuntime);
-        }
-        let Running { conductor, control, seat, farewells } = self.make_ready(host.handle())?;
-        let (deliver, delivered) = mpsc::sync_channel(1);
-        let arrived = host.needs_this_thread().then(CancellationToken::new);
-        let arrives = arrived.clone().map(CancellationToken::drop_guard);
-        let conduct = move || {
-            conductor.run(move |end| {
-                let _arrives = arrives;
-                // `main` waits for it, unless it has panicked.
-                let _delivered = deliver.send(end);
-            });
-        };
-        let thread = std::thread::Builder::new().name("adieu-stop".to_owned()).spawn(conduct);
-        drop(thread.map_err(BuildError::Thread)?);
-        if let Some(arrived) = arrived {
-            host.run_until(arrived);
-        }
-        // What is left of the components is dropped here, where the conductor watches, and not there.
-        let delivered = delivered.recv().map(|Delivery { report, left, telling }| {
-            drop(left);
-            (report, telling)
-        });
-        host.end();
-        let report = delivered.map(|(report, telling)| {
-            let report = tell_all(report, farewells);
-            telling.wait(TELL);
-            report
-        });
-        drop(seat);
-        control.move_on(Stage::Closed);
-        // The conductor's thread has nothing to do any more, and nobody waits for its end.
-        control.tell(Message::Gone);
-        report.map_err(|_| BuildError::Thread(std::io::Error::other("the conductor has panicked")))
-    }
-
-    /// Everything that is needed to run it on `runtime`, with all that is to be told at once.
-    pub(crate) fn make_ready(self, runtime: &runtime::Handle) -> Result<Running, BuildError> {
-        builtin::in_flight(&self);
-        let grace = self.policy.borrow().grace;
-        self.policy.borrow_mut().grace = plan_time(grace);
-        let plan = self.make_plan()?;
-        // The end of the process comes after the plan.
-        let longest = plan.worst_case().total + (grace - plan_time(grace));
-        let Self { name, entries, control, messages, seat, inherited, with_parent, asides, farewells, .. } = self;
-        let (entries, on) = (entries.into_inner(), runtime.clone());
-        let mut conductor = Conductor::new(name, Arc::new(plan), entries, control.clone(), on, messages, grace)
-            .map_err(BuildError::Thread)?;
-        grants::notes(longest, &inherited.into_inner()).into_iter().for_each(|note| conductor.note(note));
-        if with_parent {
-            parent::watch(control.post()).map_err(BuildError::Thread)?;
-        }
-        notify::connect();
-        notify::watchdog(runtime);
-        asides.into_inner().into_iter().for_each(|aside| aside(runtime, &control));
-        Ok(Running { conductor, control, seat, farewells: farewells.into_inner() })
-    }
-}
-
-/// An application that is ready to run.
-pub(crate) struct Running {
-    pub(crate) conductor: Conductor,
-    pub(crate) control: Control,
-    pub(crate) seat: Seat,
-    pub(crate) farewells: Vec<Farewell>,
-}
-
-/// Tells those who wait for the end.
-pub(crate) fn tell_all(mut report: StopReport, farewells: Vec<Farewell>) -> StopReport {
-    for farewell in farewells {
-        if catch_unwind(AssertUnwindSafe(|| farewell(&report))).is_err() {
-            report.farewell_panicked();
-        }
-    }
-    report
 }

@@ -1,27 +1,26 @@
 //! Components that are child processes.
 
-use std::future::poll_fn;
 use std::io;
-use std::pin::pin;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, Weak};
-use std::task::Poll;
+use std::sync::{Arc, Mutex};
 
 use adieu_core::signal::Signal;
-use rustix::process::{Pid, Signal as Raw, kill_process, kill_process_group};
+use rustix::process::Pid;
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::watch;
 
 use crate::app::App;
+use crate::children::ChildProcess;
 use crate::component::Component;
 use crate::control::{Control, Message};
-use crate::hook::{BoxError, lock};
+use crate::error::BoxError;
+use crate::lock::lock;
 use crate::report::Cause;
 
-/// A child process that runs; see [`App::child`].
+/// A child process that runs: the value of an [`App::child`] component.
 #[derive(Debug)]
 pub struct Child {
-    reins: Arc<Reins>,
+    process: Arc<ChildProcess>,
     stop_signal: Mutex<Signal>,
     stdin: Mutex<Option<ChildStdin>>,
     stdout: Mutex<Option<ChildStdout>>,
@@ -29,55 +28,8 @@ pub struct Child {
     ended: watch::Receiver<Option<Result<ExitStatus, String>>>,
 }
 
-/// What holds a child: its number, for as long as nobody else can have it.
-#[derive(Debug)]
-pub(crate) struct Reins {
-    name: String,
-    /// `None` once it has been reaped; the lock is held while it is.
-    alive: Mutex<Option<Pid>>,
-}
-
-impl Reins {
-    /// Sends a signal to the child itself; one that has ended needs none.
-    fn tell(&self, signal: Signal) {
-        let alive = lock(&self.alive);
-        if let (Some(pid), Some(raw)) = (*alive, Raw::from_named_raw(signal.number())) {
-            // Not reaped, so it is ours: no error is possible but its having changed to another user.
-            let _sent = kill_process(pid, raw);
-            // A stopped process acts on nothing else.
-            let _continued = kill_process(pid, Raw::CONT);
-        }
-    }
-
-    /// Kills the child and whatever it has started in its process group; false if it has ended already.
-    fn kill(&self) -> bool {
-        let alive = lock(&self.alive);
-        let Some(pid) = *alive else { return false };
-        let _killed = kill_process_group(pid, Raw::KILL).or_else(|_| kill_process(pid, Raw::KILL));
-        true
-    }
-}
-
-/// The children of one application, for whoever must end them at once.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Children(Arc<Mutex<Vec<Weak<Reins>>>>);
-
-impl Children {
-    fn add(&self, child: &Arc<Reins>) {
-        let mut children = lock(&self.0);
-        children.retain(|child| child.strong_count() > 0);
-        children.push(Arc::downgrade(child));
-    }
-
-    /// Kills those that are still there and returns their names. Waits for nobody.
-    pub(crate) fn kill(&self) -> Vec<String> {
-        let children: Vec<Arc<Reins>> = lock(&self.0).iter().filter_map(Weak::upgrade).collect();
-        children.iter().filter(|child| child.kill()).map(|child| child.name.clone()).collect()
-    }
-}
-
 /// Kills the child if the hook that waits for it is cut.
-struct KillUnlessEnded<'a>(&'a Reins);
+struct KillUnlessEnded<'a>(&'a ChildProcess);
 
 impl Drop for KillUnlessEnded<'_> {
     fn drop(&mut self) {
@@ -86,36 +38,41 @@ impl Drop for KillUnlessEnded<'_> {
 }
 
 impl Child {
-    /// Its process id; `None` when it has ended.
+    /// Returns the process id, or `None` when the child has ended.
     #[must_use]
     pub fn id(&self) -> Option<u32> {
-        lock(&self.reins.alive).map(|pid| pid.as_raw_nonzero().get().unsigned_abs())
+        self.process.id()
     }
 
-    /// Its standard input, if the command has a pipe there and nobody has taken it yet.
+    /// Takes the child's standard input, if the command has a pipe there and it was not taken before.
     pub fn take_stdin(&self) -> Option<ChildStdin> {
         lock(&self.stdin).take()
     }
 
-    /// Its standard output, if the command has a pipe there and nobody has taken it yet.
+    /// Takes the child's standard output, if the command has a pipe there and it was not taken before.
     pub fn take_stdout(&self) -> Option<ChildStdout> {
         lock(&self.stdout).take()
     }
 
-    /// Its standard error, if the command has a pipe there and nobody has taken it yet.
+    /// Takes the child's standard error, if the command has a pipe there and it was not taken before.
     pub fn take_stderr(&self) -> Option<ChildStderr> {
         lock(&self.stderr).take()
     }
 
-    /// What it is told by in its turn, in place of SIGTERM.
+    /// Sets the signal that ends the child in its turn. Default: SIGTERM.
     pub fn set_stop_signal(&self, signal: Signal) {
         *lock(&self.stop_signal) = signal;
     }
 
-    /// Returns how it ended, when it has. Cancel safe.
+    /// Returns how the child ended, when it has.
     ///
     /// # Errors
-    /// When nobody can know: the runtime has gone before the child.
+    ///
+    /// The runtime has gone before the child has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn ended(&self) -> Result<ExitStatus, BoxError> {
         let mut ended = self.ended.clone();
         let ended = ended.wait_for(Option::is_some).await.map(|ended| (*ended).clone());
@@ -125,29 +82,30 @@ impl Child {
         }
     }
 
-    /// Not cancel safe: dropped before the child has ended, it kills it.
+    /// Ends the child and waits. Not cancel safe: dropped before the child has ended, it kills the child.
     async fn stop(&self) -> Result<(), BoxError> {
         let signal = *lock(&self.stop_signal);
-        let _kill = KillUnlessEnded(&self.reins);
-        self.reins.tell(signal);
+        let _kill = KillUnlessEnded(&self.process);
+        self.process.signal(signal);
         let status = self.ended().await?;
-        if told(status, signal) { Ok(()) } else { Err(status.to_string().into()) }
+        if was_ended_by(status, signal) { Ok(()) } else { Err(status.to_string().into()) }
     }
 }
 
-/// Whether this is how a process ends that has been told to by `signal`.
-fn told(status: ExitStatus, signal: Signal) -> bool {
+/// Whether `status` is how a process ends that `signal` has asked to end.
+fn was_ended_by(status: ExitStatus, signal: Signal) -> bool {
     use std::os::unix::process::ExitStatusExt;
     status.success() || status.signal() == Some(signal.number()) || status.code() == Some(128 + signal.number())
 }
 
 impl App {
-    /// Registers a child process: started in its turn, told to end (SIGTERM) in its turn, and awaited; when there is no more
-    /// time it is killed, with everything in its process group. It does not outlive the application, unless that is itself
-    /// ended by SIGKILL (`adieu run` covers this).
+    /// Registers a child process: started in its turn, asked to end (SIGTERM) in its turn, and awaited.
     ///
-    /// It is the leader of a process group of its own, so that a Ctrl-C in a terminal does not end it before its turn. If it
-    /// ends by itself, that is a failure of the application unless its exit code is 0; standard input is as the command says.
+    /// When there is no more time, the child is killed with everything in its process group. A child does not outlive
+    /// the application, unless SIGKILL ends the application itself (`adieu run` covers this case).
+    ///
+    /// The child leads a process group of its own, so a Ctrl-C in a terminal does not end it before its turn. When it
+    /// ends by itself, the application has failed, unless the exit code is 0.
     ///
     /// ```
     /// # use adieu::App;
@@ -172,15 +130,15 @@ impl App {
 }
 
 fn spawn(name: String, command: &mut Command, control: &Control) -> io::Result<Child> {
-    let mut process = command.spawn()?;
-    let pid = process.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-    let reins = Arc::new(Reins { name: name.clone(), alive: Mutex::new(pid) });
-    control.children().add(&reins);
-    let (stdin, stdout, stderr) = (process.stdin.take(), process.stdout.take(), process.stderr.take());
+    let mut spawned = command.spawn()?;
+    let pid = spawned.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+    let process = Arc::new(ChildProcess::new(name.clone(), pid));
+    control.children().add(&process);
+    let (stdin, stdout, stderr) = (spawned.stdin.take(), spawned.stdout.take(), spawned.stderr.take());
     let (end, ended) = watch::channel(None);
-    let (held, control) = (Arc::clone(&reins), control.clone());
+    let (held, control) = (Arc::clone(&process), control.clone());
     tokio::spawn(async move {
-        let status = reaped(process, &held).await.map_err(|error| error.to_string());
+        let status = held.reaped(spawned).await.map_err(|error| error.to_string());
         let failure = match &status {
             Ok(status) if status.success() => None,
             Ok(status) => Some(status.to_string()),
@@ -189,27 +147,10 @@ fn spawn(name: String, command: &mut Command, control: &Control) -> io::Result<C
         end.send_replace(Some(status));
         // Once a stop has begun this is no cause any more.
         if let Some(error) = failure {
-            control.tell(Message::Close(Cause::Fatal { component: name, error }));
+            control.send(Message::Close(Cause::Fatal { component: name, error }));
         }
     });
     let stop_signal = Mutex::new(Signal::TERM);
     let (stdin, stdout, stderr) = (Mutex::new(stdin), Mutex::new(stdout), Mutex::new(stderr));
-    Ok(Child { reins, stop_signal, stdin, stdout, stderr, ended })
-}
-
-/// Waits for the child. Until it is reaped its number is its own, so signals are sent under the same lock.
-async fn reaped(mut process: tokio::process::Child, reins: &Reins) -> io::Result<ExitStatus> {
-    let mut wait = pin!(process.wait());
-    poll_fn(|context| {
-        let mut alive = lock(&reins.alive);
-        let polled = wait.as_mut().poll(context);
-        if polled.is_ready() {
-            *alive = None;
-        }
-        match polled {
-            Poll::Ready(status) => Poll::Ready(status),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
+    Ok(Child { process, stop_signal, stdin, stdout, stderr, ended })
 }

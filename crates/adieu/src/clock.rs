@@ -1,5 +1,5 @@
-//! The clock of all machines of this process: monotonic, since the first look at it. Tokio's, so that it stands still where
-//! that is paused.
+//! The clock of all machines of this process: monotonic, from its first use on. It is tokio's clock, so it can be
+//! paused.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::time::Instant;
 
 static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
-/// Now.
+/// The time since the clock was first used.
 pub(crate) fn now() -> Timestamp {
     Timestamp::from_origin(Instant::now().saturating_duration_since(*ORIGIN.get_or_init(Instant::now)))
 }
 
-/// How long it is until `at`.
+/// The time until `at`; zero if `at` has passed.
 pub(crate) fn until(at: Timestamp) -> Duration {
     at.since(now())
 }

@@ -1,29 +1,30 @@
+//! The stop of one component, over all its hooks.
+
 use std::time::Duration;
 
 use adieu_core::stop_plan::Verdict;
 
 use crate::report::{HookReport, StopReport};
 
-/// The whole stop of one component: its hooks in one line. See [`StopReport::component`].
+/// The stop of one component, over all its hooks. Made by [`StopReport::component`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ComponentReport<'a> {
-    /// Its name.
+    /// Name of the component.
     pub name: &'a str,
-    /// When the first of its hooks was asked, from the beginning of the stop; `None` if none was.
+    /// When its first hook was called, from the beginning of the stop; `None` if none was called.
     pub asked: Option<Duration>,
-    /// When the last of them was over, from the beginning of the stop; `None` if one of them has not ended, or none was
-    /// asked.
+    /// When its last hook was over, from the beginning of the stop; `None` if a hook has not ended, or none was called.
     pub ended: Option<Duration>,
-    /// The worst of what has become of them: done, failed, panicked, skipped, not run, cut, leaked, in this order. A start
+    /// The worst verdict of its hooks, in this order: done, failed, panicked, skipped, not run, cut, leaked. A start
     /// that was cancelled and has not ended is leaked too.
     pub verdict: Verdict,
-    /// The error or the panic's message of the first that has one.
+    /// The first error or panic message of its hooks.
     pub error: Option<&'a str>,
-    /// How long its hooks have taken, all together; the waits between them for others are not in it.
+    /// How long its hooks took together, without the waits between them.
     pub took: Duration,
 }
 
-/// What is worse comes later.
+/// Orders verdicts: the worse, the greater.
 const fn gravity(verdict: Verdict) -> u8 {
     match verdict {
         Verdict::Done => 0,
@@ -37,12 +38,12 @@ const fn gravity(verdict: Verdict) -> u8 {
 }
 
 impl StopReport {
-    /// What has become of one component, over all its hooks; `None` for one that has none, that had not started or that
-    /// does not exist.
+    /// Returns the stop of one component, over all its hooks. `None` for a component that has no hook, had not started
+    /// or does not exist.
     #[must_use]
     pub fn component(&self, name: &str) -> Option<ComponentReport<'_>> {
         let leaked_start = self.leaked_starts.iter().find(|of| *of == name);
-        // In the order in which they were asked.
+        // In the order of their calls.
         let hooks: Vec<&HookReport> = self.hooks.iter().filter(|hook| hook.component == name).collect();
         let name = hooks.first().map(|hook| &hook.component).or(leaked_start)?;
         let worst = hooks.iter().map(|hook| hook.verdict).max_by_key(|verdict| gravity(*verdict));

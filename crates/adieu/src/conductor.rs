@@ -1,5 +1,7 @@
-//! The thread that runs the stop plan. It waits for events and for time, and for nothing else: no hook, no lock that
-//! other people's code holds, no writer. So the deadline holds although every worker of the runtime is blocked.
+//! The thread that runs the stop plan.
+//!
+//! **Invariant.** It waits for events and for time only: for no hook, no lock that code of the application holds, no
+//! writer. So the deadline holds although every worker of the runtime is blocked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,26 +14,25 @@ use adieu_core::stop_plan::{Action, ComponentId, End, Event, Phase, Plan, State,
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
-use crate::caught::Ended;
+use crate::catch_unwind::Completion;
 use crate::context::{StartContext, StopContext};
 use crate::control::{Control, Message, Stage};
 use crate::delivery::{Delivery, Leftovers};
 use crate::hook::{Entry, StartFn, StopHook};
+use crate::publisher::{Notice, Publisher};
 use crate::record::{PhaseRecord, Record};
 use crate::report::{Cause, StopReport};
-use crate::spans::{Audience, PhaseSpan, StopSpan};
-use crate::teller::{News, Teller};
-use crate::work::{Running, Work};
+use crate::spans::{PhaseSpan, StopSpan, SubscriberScope};
+use crate::work::{RunningWork, Work};
 use crate::{clock, dump, last_resort, summary};
 
-/// What is kept of the grace period for the end of the process itself, after the plan is over: at most this, and at most a
-/// tenth.
+/// The part of the grace period that is kept for the end of the process, after the plan: at most this, at most a tenth.
 const TEARDOWN: Duration = Duration::from_millis(250);
 
-/// What it has at least, however short the grace period: `main` has to be woken to return.
+/// The least time for the end of the process, however short the grace period: `main` must be woken to return.
 const LEAST_TEARDOWN: Duration = Duration::from_millis(50);
 
-/// How long the next message is awaited without sleep.
+/// How long the thread polls for the next message before it sleeps.
 const MOMENT: Duration = Duration::from_micros(100);
 
 /// The part of `grace` that the plan may use.
@@ -45,18 +46,18 @@ pub(crate) struct Conductor {
     control: Control,
     runtime: Handle,
     messages: Receiver<Message>,
-    teller: Teller,
-    /// Whether everything has started when the components have.
+    publisher: Publisher,
+    /// Whether to send `READY=1` when the components have started; else `main` does.
     says_ready: bool,
-    /// Whole grace period, of which the plan has a part.
+    /// The whole grace period. The plan has a part of it: [`plan_time`].
     grace: Duration,
     starts: HashMap<ComponentId, Option<StartFn>>,
     hooks: HashMap<(ComponentId, Phase), StopHook>,
-    running: HashMap<(ComponentId, Option<Phase>), Running>,
-    /// A hook of this stop has come back from the runtime.
+    running: HashMap<(ComponentId, Option<Phase>), RunningWork>,
+    /// Whether a hook of this stop has come back from the runtime.
     runtime_answers: bool,
     record: Record,
-    audience: Audience,
+    scope: SubscriberScope,
     stop_span: Option<Arc<StopSpan>>,
     phase_span: Option<Arc<PhaseSpan>>,
 }
@@ -71,8 +72,8 @@ impl Conductor {
         messages: Receiver<Message>,
         grace: Duration,
     ) -> std::io::Result<Self> {
-        let audience = Audience::here();
-        let teller = Teller::start(&name, audience.clone())?;
+        let scope = SubscriberScope::here();
+        let publisher = Publisher::start(&name, scope.clone())?;
         let (mut starts, mut hooks) = (HashMap::new(), HashMap::new());
         for (index, entry) in entries.into_iter().enumerate() {
             starts.insert(ComponentId(index), entry.start);
@@ -84,7 +85,7 @@ impl Conductor {
             control,
             runtime,
             messages,
-            teller,
+            publisher,
             says_ready: true,
             grace,
             starts,
@@ -92,26 +93,27 @@ impl Conductor {
             running: HashMap::new(),
             runtime_answers: false,
             record: Record::default(),
-            audience,
+            scope,
             stop_span: None,
             phase_span: None,
         })
     }
 
-    /// For a `main` of one's own, which says itself when it serves.
+    /// Leaves `READY=1` to `main`.
     pub(crate) fn leave_ready_to_main(&mut self) {
         self.says_ready = false;
     }
 
-    /// Notes for the report, told at once as warnings.
+    /// Adds a note to the report, and publishes it as a warning.
     pub(crate) fn note(&mut self, note: String) {
-        self.teller.tell(News::Warning(note.clone()));
+        self.publisher.publish(Notice::Warning(note.clone()));
         self.record.notes.push(note);
     }
 
-    /// Runs to the end. `deliver` gets the report; unless the application is gone by the deadline then, the process ends.
+    /// Runs to the end of the plan, and gives the report to `deliver`. If the application is not gone by the deadline,
+    /// ends the process.
     pub(crate) fn run(mut self, deliver: impl FnOnce(Delivery)) {
-        self.control.spare().keep();
+        self.control.fd_reserve().fill();
         self.launch();
         while self.machine.state() != State::Ended {
             let message = self.next();
@@ -119,38 +121,38 @@ impl Conductor {
         }
         let (report, left) = self.close();
         let kept = report.clone();
-        let Self { teller, messages, machine, grace, control, .. } = self;
-        // Whoever else has one tells by the end of the last that everybody is gone.
+        let Self { publisher, messages, machine, grace, control, .. } = self;
+        // The channel is closed when all other handles are gone, which `last_resort` waits for.
         drop(control);
-        deliver(Delivery { report, left, telling: teller.end() });
+        deliver(Delivery { report, left, flushing: publisher.finish() });
         let spare = grace.saturating_sub(plan_time(grace));
         let deadline = machine.deadline().unwrap_or_else(clock::now) + spare;
         last_resort::watch(&messages, kept, deadline.max(clock::now() + spare.clamp(LEAST_TEARDOWN, TEARDOWN)));
     }
 
-    /// As [`run`](Self::run), on the runtime of the application itself and by its clock, which may be paused; without the
-    /// watch over the end of the process.
+    /// Runs to the end of the plan on the runtime of the application and by its clock, which may be paused. Does not
+    /// watch the end of the process.
     #[cfg(feature = "testing")]
     pub(crate) async fn run_here(mut self) -> (StopReport, Leftovers) {
-        let post = self.control.post();
+        let mailbox = self.control.mailbox();
         self.launch();
         while self.machine.state() != State::Ended {
-            self.teller.deliver();
+            self.publisher.flush();
             let message = match (self.messages.try_recv(), self.machine.poll_timeout()) {
                 (Ok(message), _) => Some(message),
-                (Err(_), Some(at)) => match tokio::time::timeout(clock::until(at), post.arrived()).await {
+                (Err(_), Some(at)) => match tokio::time::timeout(clock::until(at), mailbox.arrived()).await {
                     Ok(()) => continue,
                     Err(_) => None,
                 },
                 (Err(_), None) => {
-                    post.arrived().await;
+                    mailbox.arrived().await;
                     continue;
                 }
             };
             self.step(message);
         }
         let end = self.close();
-        self.teller.end().wait(Duration::from_secs(1));
+        self.publisher.finish().wait(Duration::from_secs(1));
         end
     }
 
@@ -173,9 +175,9 @@ impl Conductor {
         }
         let report = summary::report(&self.name, &self.machine, &mut self.record, &self.control);
         self.control.move_on(Stage::Closed);
-        // The teller has them still, and ends them.
+        // The publisher holds the spans too, and ends them.
         (self.stop_span, self.phase_span) = (None, None);
-        self.teller.tell(News::Closed(Box::new(report.clone())));
+        self.publisher.publish(Notice::Closed(Box::new(report.clone())));
         let left = Leftovers::new(std::mem::take(&mut self.starts), std::mem::take(&mut self.hooks));
         (report, left)
     }
@@ -184,16 +186,16 @@ impl Conductor {
         if let Some(message) = self.soon() {
             return Some(message);
         }
-        self.teller.deliver();
+        self.publisher.flush();
         match self.machine.poll_timeout() {
             Some(at) => self.messages.recv_timeout(clock::until(at)).ok(),
-            // `self.control` holds a sender: it cannot be disconnected.
+            // Cannot fail: `self.control` holds a sender.
             None => self.messages.recv().ok(),
         }
     }
 
-    /// What comes within a moment of a stop. Most hooks end at once, and then to sleep and to be woken is most of the time
-    /// that the stop takes.
+    /// Polls for a message for a moment, during a stop. Most hooks end at once, and to sleep and to be woken would take
+    /// longer than they do.
     fn soon(&self) -> Option<Message> {
         if self.record.began.is_none() || self.running.is_empty() {
             return None;
@@ -226,7 +228,7 @@ impl Conductor {
             }
             Message::StartEnded(id, End::Done, _) => {
                 self.running.remove(&(id, None));
-                self.teller.tell(News::Started(self.machine.plan().name(id).to_owned()));
+                self.publisher.publish(Notice::Started(self.machine.plan().name(id).to_owned()));
                 self.handle(now, Event::Started(id));
             }
             Message::StartEnded(id, end, error) => {
@@ -241,7 +243,7 @@ impl Conductor {
             }
             Message::Dump => {
                 let dump = dump::text(&self.name, &self.machine, &self.running, &self.control);
-                self.teller.tell(News::Dump(dump));
+                self.publisher.publish(Notice::Dump(dump));
             }
             Message::Gone => {}
         }
@@ -250,11 +252,11 @@ impl Conductor {
     fn start_failed(&mut self, id: ComponentId, error: Option<String>) {
         let component = self.machine.plan().name(id).to_owned();
         let error = error.unwrap_or_else(|| "cancelled".to_owned());
-        // What is cancelled because of another cause is no cause.
+        // A start that was cancelled for another cause does not replace that cause.
         self.record.cause.get_or_insert(Cause::StartFailed { component, error });
     }
 
-    /// `span`: for whoever tells it to make, if it has none yet.
+    /// `span`: of a hook that has no span yet, for the publisher to make.
     fn hook_ended(
         &mut self,
         id: ComponentId,
@@ -263,18 +265,19 @@ impl Conductor {
         error: Option<String>,
         span: Option<(Arc<PhaseSpan>, bool)>,
     ) {
-        let before = error.map(|error| self.record.errors.insert((id, phase), error));
-        drop(before);
+        if let Some(error) = error {
+            self.record.errors.insert((id, phase), error);
+        }
         self.handle(clock::now(), Event::HookEnded(id, phase, end));
-        self.tell_over(id, phase, span);
+        self.publish_over(id, phase, span);
     }
 
-    fn tell_over(&self, component: ComponentId, phase: Phase, span: Option<(Arc<PhaseSpan>, bool)>) {
+    fn publish_over(&self, component: ComponentId, phase: Phase, span: Option<(Arc<PhaseSpan>, bool)>) {
         let step = self.machine.steps(component).iter().find(|step| step.phase == phase);
         let Some(StepState::Over(verdict)) = step.map(|step| step.state) else { return };
         let error = self.record.errors.get(&(component, phase)).cloned();
         let component = self.machine.plan().name(component).to_owned();
-        self.teller.tell(News::Over { component, phase, verdict, error, span });
+        self.publisher.publish(Notice::Over { component, phase, verdict, error, span });
     }
 
     fn handle(&mut self, now: Timestamp, event: Event) {
@@ -289,25 +292,25 @@ impl Conductor {
                 Action::OutOfTime(id) => self.start_failed(id, Some("out of time".to_owned())),
                 Action::Serving => {
                     self.control.move_on(Stage::Serving);
-                    self.teller.tell(News::Serving { ready: self.says_ready });
+                    self.publisher.publish(Notice::Serving { ready: self.says_ready });
                 }
                 Action::Stopping { .. } => {
-                    self.control.spare().release();
+                    self.control.fd_reserve().release();
                     self.record.began = Some(clock::now());
                     let cause = self.record.cause.get_or_insert(Cause::Asked).to_string();
-                    let (app, audience) = (self.name.clone(), self.audience.clone());
-                    let span = StopSpan::new(app, cause.clone(), self.grace, audience);
+                    let (app, scope) = (self.name.clone(), self.scope.clone());
+                    let span = StopSpan::new(app, cause.clone(), self.grace, scope);
                     self.stop_span = Some(Arc::clone(&span));
-                    self.teller.tell(News::Stopping { cause, grace: self.grace, span });
+                    self.publisher.publish(Notice::Stopping { cause, grace: self.grace, span });
                 }
-                Action::Enter(phase) => self.enter(phase),
+                Action::Enter(phase) => self.enter_phase(phase),
                 Action::Leave(phase, why) => {
                     if let Some(record) = self.record.phases.iter_mut().find(|record| record.phase == phase) {
                         record.left = Some((clock::now(), why));
                     }
-                    // The teller has it still, and ends it.
+                    // The publisher holds the span too, and ends it.
                     self.phase_span = None;
-                    self.teller.tell(News::Leave(phase, why));
+                    self.publisher.publish(Notice::Leave(phase, why));
                 }
                 Action::Run { component, phase, until, forced } => self.run_hook(component, phase, until, forced),
                 Action::Cut { component, phase } => {
@@ -321,7 +324,7 @@ impl Conductor {
         }
     }
 
-    fn enter(&mut self, phase: Phase) {
+    fn enter_phase(&mut self, phase: Phase) {
         self.record.phases.push(PhaseRecord { phase, entered: clock::now(), left: None });
         if phase >= Phase::Drain {
             self.record.gate_closed.get_or_insert_with(clock::now);
@@ -333,10 +336,10 @@ impl Conductor {
         self.control.move_on(Stage::Stopping(phase));
         let left = self.machine.deadline().map_or(Duration::ZERO, clock::until) + (self.grace - plan_time(self.grace));
         self.phase_span = self.stop_span.as_ref().map(|stop| PhaseSpan::new(stop, phase));
-        self.teller.tell(News::Enter { phase, left, span: self.phase_span.clone() });
+        self.publisher.publish(Notice::Enter { phase, left, span: self.phase_span.clone() });
     }
 
-    /// Who was in flight when the first of them was cut.
+    /// Records what is in flight, before any of it is cut.
     fn name_in_flight(&mut self) {
         let closed = self.record.gate_closed.unwrap_or_else(clock::now);
         self.record.in_flight = self.control.in_flight().list(closed);
@@ -345,15 +348,15 @@ impl Conductor {
     fn start(&mut self, id: ComponentId) {
         let cancelled = CancellationToken::new();
         let context = StartContext { control: self.control.clone(), cancelled: cancelled.clone() };
-        let message = move |ended: Ended| Message::StartEnded(id, ended.how, ended.error);
+        let message = move |ended: Completion| Message::StartEnded(id, ended.how, ended.error);
         match self.starts.remove(&id).flatten() {
             Some(start) => {
                 let (app, component) = (self.name.clone(), self.machine.plan().name(id).to_owned());
-                let audience = self.audience.clone();
-                let span = move || audience.span(|| tracing::info_span!(parent: None, "start", app, component));
-                let running = Work::new(move || start(context)).spawn(
+                let scope = self.scope.clone();
+                let span = move || scope.span(|| tracing::info_span!(parent: None, "start", app, component));
+                let running = Work::new(move || start(context)).spawn_on(
                     &self.runtime,
-                    self.control.post(),
+                    self.control.mailbox(),
                     cancelled,
                     span,
                     message,
@@ -367,23 +370,23 @@ impl Conductor {
     fn run_hook(&mut self, component: ComponentId, phase: Phase, until: Timestamp, forced: bool) {
         let cut = CancellationToken::new();
         let context = StopContext { control: self.control.clone(), phase, until, forced, cut: cut.clone() };
-        let message = move |ended: Ended| Message::HookEnded(component, phase, ended.how, ended.error);
+        let message = move |ended: Completion| Message::HookEnded(component, phase, ended.how, ended.error);
         let Some(StopHook { run, ours }) = self.hooks.remove(&(component, phase)) else {
             self.machine.handle(clock::now(), Event::HookEnded(component, phase, End::Done));
             return;
         };
         let mut work = Work::new(move || run(context));
         let of = self.phase_span.clone();
-        // No stop drains without the runtime: if all its workers are blocked, that is to be found out.
+        // At least one hook of the drain runs on the runtime, so that a stop notices when all workers are blocked.
         let here = ours && (phase != Phase::Drain || self.runtime_answers);
         if let Some(ended) = here.then(|| work.first_step(&self.runtime)).flatten() {
             self.hook_ended(component, phase, ended.how, ended.error, of.map(|span| (span, forced)));
             return;
         }
         let name = self.machine.plan().name(component).to_owned();
-        // Within the phase's, of which it lets go when it has its own: that one holds it.
+        // The hook's span is within the span of the phase, and keeps it.
         let span = move || of.map_or_else(tracing::Span::none, |phase| phase.hook(&name, forced));
-        let running = work.spawn(&self.runtime, self.control.post(), cut, span, message);
+        let running = work.spawn_on(&self.runtime, self.control.mailbox(), cut, span, message);
         self.running.insert((component, Some(phase)), running);
     }
 

@@ -1,3 +1,5 @@
+//! What starts and stop hooks are given.
+
 use std::ops::Deref;
 use std::time::Duration;
 
@@ -8,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::control::Control;
 
-/// What a start is given. Dereferences to [`Control`].
+/// Given to a component's [`start`](crate::Component::start). Dereferences to [`Control`].
 #[derive(Debug, Clone)]
 pub struct StartContext {
     pub(crate) control: Control,
@@ -16,8 +18,13 @@ pub struct StartContext {
 }
 
 impl StartContext {
-    /// Returns when this start has been cancelled: a stop has begun, or its limit is spent. Its future is dropped then
-    /// too; this is for what does not end by that (a blocking task). Cancel safe.
+    /// Returns when the start is cancelled: a stop has begun, or the start is out of time.
+    ///
+    /// The start's future is dropped then. This is for what does not end by that, such as a blocking task.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn cancelled(&self) {
         self.cancelled.cancelled().await;
     }
@@ -31,7 +38,37 @@ impl Deref for StartContext {
     }
 }
 
-/// What a hook is given: how long it may take. Dereferences to [`Control`].
+/// Given to a stop hook: which phase it is part of, and how long it may take. Dereferences to [`Control`].
+///
+/// # Guarantees
+///
+/// - After [`remaining`](Self::remaining) the hook is cut. A hook may use what is left of its phase and of the grace
+///   period, less one second for each hook that runs after it. If less time is left, all of them have an equal share.
+/// - A hook that is cut is dropped at its next `.await`. A hook that does not await keeps running, and the report names
+///   it as leaked; the stop goes on without it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use adieu::testing::paused;
+/// use adieu::{App, Phase, Verdict};
+///
+/// let app = App::new("shop").phase_limit(Phase::Drain, Duration::from_secs(5));
+/// app.component("feed").drain(|_, context| async move {
+///     assert_eq!((context.phase(), context.is_forced()), (Phase::Drain, false));
+///     assert!(context.remaining() <= Duration::from_secs(5));
+///     let end = tokio::spawn(async move { context.cut().await }); // outlives the hook's future
+///     std::future::pending::<()>().await;
+///     drop(end);
+/// });
+/// let report = paused(app, |control| async move {
+///     control.serving().await;
+///     control.close();
+/// });
+/// assert_eq!(report.component("feed").map(|feed| feed.verdict), Some(Verdict::Cut), "{report}");
+/// ```
 #[derive(Debug, Clone)]
 pub struct StopContext {
     pub(crate) control: Control,
@@ -42,26 +79,32 @@ pub struct StopContext {
 }
 
 impl StopContext {
-    /// The phase that this hook is part of.
+    /// Returns the phase that the hook is part of.
     #[must_use]
     pub fn phase(&self) -> Phase {
         self.phase
     }
 
-    /// How long the hook may still take; then it is cut: [`Self::cut`] returns and its future is dropped.
+    /// Returns how long the hook may still take. After that it is cut: [`cut`](Self::cut) returns, and its future is
+    /// dropped.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         clock::until(self.until)
     }
 
-    /// Whether force was asked for before this hook was begun: only what matters most should be done.
+    /// Whether force was asked for before the hook began. If so, do only what matters most.
     #[must_use]
     pub fn is_forced(&self) -> bool {
         self.forced
     }
 
-    /// Returns when the hook is out of time. Its future is dropped then too; this is for what does not end by that (a
-    /// blocking task). Cancel safe.
+    /// Returns when the hook is out of time.
+    ///
+    /// The hook's future is dropped then. This is for what does not end by that, such as a blocking task.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn cut(&self) {
         self.cut.cancelled().await;
     }

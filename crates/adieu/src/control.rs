@@ -1,3 +1,5 @@
+//! Handles to a running application, and the messages that they send to its conductor.
+
 use std::sync::Arc;
 use std::sync::mpsc;
 
@@ -5,31 +7,31 @@ use adieu_core::Timestamp;
 use adieu_core::stop_plan::{ComponentId, End, Phase};
 use tokio::sync::watch;
 
-use crate::child::Children;
-use crate::guard::InFlight;
+use crate::children::Children;
+use crate::fd_reserve::FdReserve;
+use crate::in_flight::InFlight;
 use crate::report::Cause;
-use crate::spare::Spare;
 
-/// How far the application is.
+/// How far an application is. Only ever moves on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Stage {
-    /// Components are being registered or started.
+    /// Components are described or started.
     Starting,
-    /// All have started.
+    /// All components have started.
     Serving,
     /// The stop is in this phase.
     Stopping(Phase),
-    /// Everything is over.
+    /// The stop is over.
     Closed,
 }
 
-/// What the conductor is told.
+/// A message to the conductor.
 #[derive(Debug)]
 pub(crate) enum Message {
     Signal(Timestamp, i32),
     Close(Cause),
     Force,
-    /// Say what is running.
+    /// Publish what is running.
     Dump,
     StartEnded(ComponentId, End, Option<String>),
     HookEnded(ComponentId, Phase, End, Option<String>),
@@ -37,135 +39,179 @@ pub(crate) enum Message {
     Gone,
 }
 
-/// Where messages for the conductor go.
+/// Sends messages to the conductor.
 #[derive(Debug, Clone)]
-pub(crate) struct Post {
+pub(crate) struct Mailbox {
     to: mpsc::Sender<Message>,
     #[cfg(feature = "testing")]
     arrived: Arc<tokio::sync::Notify>,
 }
 
-impl Post {
-    /// Never blocks. Nobody listens any more when everything is over, and there is nothing to tell then.
+impl Mailbox {
+    /// Never blocks. When the conductor is gone the stop is over, and the message is of no use.
     pub(crate) fn send(&self, message: Message) {
-        let _told = self.to.send(message);
+        let _over = self.to.send(message);
         #[cfg(feature = "testing")]
         self.arrived.notify_one();
     }
 
-    /// Returns when something has been sent since the last time. Cancel safe.
+    /// Returns when a message has been sent since the last call. Cancel safe.
     #[cfg(feature = "testing")]
     pub(crate) async fn arrived(&self) {
         self.arrived.notified().await;
     }
 }
 
-/// A handle to a running application: cheap to clone, to be had from [`App::control`](crate::App::control) and from
-/// every context.
+/// A handle to an application: it asks for a stop, waits for stages, and puts work in flight. Cheap to clone.
+///
+/// [`App::control`](crate::App::control) and [`Shutdown::control`](crate::Shutdown::control) make it; every context
+/// dereferences to it.
+///
+/// # Guarantees
+///
+/// - Stages are latched: a wait for a stage that has passed returns at once, so no change is missed.
+/// - All methods may be called at any time from any thread or runtime, also before the start and after the end.
+///
+/// # Examples
+///
+/// ```
+/// use adieu::testing::paused;
+/// use adieu::{App, Phase, Stage};
+///
+/// let app = App::new("shop");
+/// app.component("feed").drain(|_, context| async move { assert_eq!(context.stage(), Stage::Stopping(Phase::Drain)) });
+/// let outside = app.control();
+/// let report = paused(app, |control| async move {
+///     control.serving().await;
+///     control.close();
+///     control.close(); // idempotent
+///     control.entered(Phase::Drain).await;
+/// });
+/// assert_eq!((outside.stage(), report.code()), (Stage::Closed, 0));
+/// ```
 #[derive(Debug, Clone)]
 pub struct Control {
-    shared: Arc<Shared>,
+    inner: Arc<ControlInner>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    messages: Post,
+struct ControlInner {
+    messages: Mailbox,
     stage: watch::Sender<Stage>,
     in_flight: InFlight,
     children: Children,
-    spare: Spare,
+    fd_reserve: FdReserve,
 }
 
 impl Control {
     pub(crate) fn new() -> (Self, mpsc::Receiver<Message>) {
         let (to, receiver) = mpsc::channel();
-        let messages = Post {
+        let messages = Mailbox {
             to,
             #[cfg(feature = "testing")]
             arrived: Arc::default(),
         };
         let (stage, in_flight, children) = (watch::Sender::new(Stage::Starting), InFlight::new(), Children::default());
-        let shared = Shared { messages, stage, in_flight, children, spare: Spare::default() };
-        (Self { shared: Arc::new(shared) }, receiver)
+        let inner = ControlInner { messages, stage, in_flight, children, fd_reserve: FdReserve::default() };
+        (Self { inner: Arc::new(inner) }, receiver)
     }
 
-    /// Asks for a stop. Asking again, from wherever, is nothing; so is asking when everything is over.
+    /// Asks for a stop. Idempotent, and may be called from any thread.
     pub fn close(&self) {
-        self.tell(Message::Close(Cause::Asked));
+        self.send(Message::Close(Cause::Asked));
     }
 
-    /// Cuts the deadline to now, as a second signal does.
+    /// Cuts the deadline to now, as a second signal does. Asks for a stop if none has begun.
     pub fn force(&self) {
-        self.tell(Message::Force);
+        self.send(Message::Force);
     }
 
-    /// Writes to standard error what is running: which components have started, which hooks run and for how long, who is in
-    /// flight. SIGUSR1 does the same.
+    /// Writes to standard error what is running: which components are up, which hooks run and for how long, and what is
+    /// in flight. SIGUSR1 does the same.
     pub fn dump(&self) {
-        self.tell(Message::Dump);
+        self.send(Message::Dump);
     }
 
-    /// How far the application is.
+    /// Returns how far the application is.
     #[must_use]
     pub fn stage(&self) -> Stage {
-        *self.shared.stage.borrow()
+        *self.inner.stage.borrow()
     }
 
-    /// Returns when everything has started, or when a stop has begun before that; at once if it has already. Cancel safe.
+    /// Returns when all components have started, or when a stop has begun before that.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn serving(&self) {
         self.reached(Stage::Serving).await;
     }
 
-    /// Returns when the stop has begun; at once if it has already. Cancel safe.
+    /// Returns when a stop has begun.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn stopping(&self) {
         self.reached(Stage::Stopping(Phase::Announce)).await;
     }
 
-    /// Returns when the stop has come to `phase` or beyond; at once if it has already. Cancel safe.
+    /// Returns when the stop has come to `phase` or beyond.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn entered(&self, phase: Phase) {
         self.reached(Stage::Stopping(phase)).await;
     }
 
-    /// Returns when everything is over. Cancel safe. Not for hooks: everything is never over while one of them waits for it; nor
-    /// for tasks of the application, whose runtime goes then too: that is what [`App::on_closed`](crate::App::on_closed) is for.
+    /// Returns when the stop is over.
+    ///
+    /// For threads and runtimes outside of the application. A hook must not await it: the stop is not over while a hook
+    /// runs. A task of the application is dropped with its runtime before it returns; use
+    /// [`App::on_closed`](crate::App::on_closed).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn closed(&self) {
         self.reached(Stage::Closed).await;
     }
 
-    /// Work that a stop waits for.
+    /// Returns the work that a stop waits for, to add to it or to count it.
     #[must_use]
     pub fn in_flight(&self) -> &InFlight {
-        &self.shared.in_flight
+        &self.inner.in_flight
     }
 
-    /// Cancel safe.
+    /// Returns when the application has reached `stage`. Cancel safe.
     pub(crate) async fn reached(&self, stage: Stage) {
-        let mut watched = self.shared.stage.subscribe();
-        // The sender lives as long as `self`: no error is possible.
+        let mut watched = self.inner.stage.subscribe();
+        // Cannot fail: `self` holds the sender.
         let _reached = watched.wait_for(|now| *now >= stage).await;
     }
 
-    pub(crate) fn tell(&self, message: Message) {
-        self.shared.messages.send(message);
+    pub(crate) fn send(&self, message: Message) {
+        self.inner.messages.send(message);
     }
 
-    pub(crate) fn post(&self) -> Post {
-        self.shared.messages.clone()
+    pub(crate) fn mailbox(&self) -> Mailbox {
+        self.inner.messages.clone()
     }
 
     /// The child processes, which must not outlive the application.
     pub(crate) fn children(&self) -> &Children {
-        &self.shared.children
+        &self.inner.children
     }
 
     /// The descriptors that are kept back for the stop.
-    pub(crate) fn spare(&self) -> &Spare {
-        &self.shared.spare
+    pub(crate) fn fd_reserve(&self) -> &FdReserve {
+        &self.inner.fd_reserve
     }
 
     /// The stage only ever moves on.
     pub(crate) fn move_on(&self, to: Stage) {
-        self.shared.stage.send_if_modified(|now| {
+        self.inner.stage.send_if_modified(|now| {
             let moves = to > *now;
             if moves {
                 *now = to;

@@ -6,10 +6,10 @@ use std::time::Duration;
 use adieu_core::stop_plan::{ComponentId, Phase};
 
 use crate::hook::{StartFn, StopHook};
+use crate::publisher::Flushing;
 use crate::report::StopReport;
-use crate::teller::Ending;
 
-/// Starts and hooks whose turn never came. To be dropped elsewhere: their destructors are other people's code.
+/// Starts and hooks that never ran. The conductor must not drop them: their destructors are code of the application.
 pub(crate) struct Leftovers {
     _starts: HashMap<ComponentId, Option<StartFn>>,
     _hooks: HashMap<(ComponentId, Phase), StopHook>,
@@ -20,12 +20,12 @@ pub(crate) struct Leftovers {
 pub(crate) struct Delivery {
     pub(crate) report: StopReport,
     pub(crate) left: Leftovers,
-    /// The last news are on their way.
-    pub(crate) telling: Ending,
+    /// The last notices, which are being published.
+    pub(crate) flushing: Flushing,
 }
 
-/// How long the process waits for the last news to be told: a subscriber of tracing may block.
-pub(crate) const TELL: Duration = Duration::from_millis(100);
+/// How long the process waits for the last notices to be published: a subscriber of tracing may block.
+pub(crate) const PUBLISH_TIMEOUT: Duration = Duration::from_millis(100);
 
 impl std::fmt::Debug for Leftovers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -1,4 +1,4 @@
-//! What is running, for whoever asks in the middle of it.
+//! The text that says what is running, for SIGUSR1.
 
 use std::collections::HashMap;
 use std::fmt::Write;
@@ -8,12 +8,12 @@ use adieu_core::stop_plan::{ComponentId, Phase, Start, State, StopPlan};
 use crate::clock;
 use crate::control::Control;
 use crate::report::short;
-use crate::work::Running;
+use crate::work::RunningWork;
 
 pub(crate) fn text(
     app: &str,
     machine: &StopPlan,
-    running: &HashMap<(ComponentId, Option<Phase>), Running>,
+    running: &HashMap<(ComponentId, Option<Phase>), RunningWork>,
     control: &Control,
 ) -> String {
     let now = clock::now();
@@ -38,7 +38,7 @@ pub(crate) fn text(
         };
         for phase in Phase::WORK {
             if let Some(since) = since(Some(phase)) {
-                // A string takes whatever is written.
+                // Writing to a string cannot fail.
                 let _written = write!(line, ", {phase} for {since}");
             }
         }

@@ -1,37 +1,42 @@
+//! Errors of this crate.
+
 use adieu_core::stop_plan::PlanError;
 
-/// The service is stopping: nothing new is taken on.
+/// Any error of a start, a hook or a task.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The drain has begun, so the service takes on no new work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the service is stopping")]
 pub struct Stopping;
 
-/// A component that has not started yet, or has stopped already.
+/// A component has not started yet, or has stopped already.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{name}\" is not running")]
 pub struct NotRunning {
-    /// Its name.
+    /// Name of the component.
     pub name: String,
 }
 
-/// Why an application cannot be run.
+/// An application cannot be run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The components contradict each other.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// An edge to a component of another [`App`](crate::App).
+    /// A component comes after a component of another [`App`](crate::App).
     #[error("\"{component}\" comes after \"{after}\", which belongs to another app")]
     OtherApp {
-        /// Whose edge.
+        /// Name of the component of this app.
         component: String,
-        /// The other app's component.
+        /// Name of the component of the other app.
         after: String,
     },
-    /// A second start, or one that comes after hooks which would not get its value.
+    /// A component has two starts, or a start that was set after hooks, which would not get its value.
     #[error("\"{component}\" says how it starts twice, or after its hooks")]
     LateStart {
-        /// Whose start.
+        /// Name of the component.
         component: String,
     },
     /// The runtime could not be made.

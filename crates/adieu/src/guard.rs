@@ -1,302 +1,115 @@
+//! Named pieces of work in flight, each with a guard of its own.
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::panic::Location;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use adieu_core::Timestamp;
-use tokio::sync::Notify;
 
 use crate::clock;
-use crate::error::Stopping;
-use crate::fence;
-use crate::hook::lock;
-use crate::place::{Place, Shards};
+use crate::gate::Gate;
+use crate::lock::lock;
 use crate::report::StillInFlight;
 
-/// Work that a stop waits for, and names when it waits in vain.
-///
-/// A [`Guard`] stands for one piece of work and knows its name, its place in the source and its exact age. A [`Place`]
-/// counts many small ones (requests) at the cost of a reference count each.
-///
-/// The gate closes when the drain begins: from then on [`guard`](Self::guard) and [`Place::enter`] refuse. So each piece
-/// of work is either refused or waited for: take the guard first, and then what it is for, such as a message off a queue. Work
-/// that belongs to one that is in flight gets [`Guard::nested`].
 #[derive(Debug, Clone)]
-pub struct InFlight {
-    shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct Shared {
-    gate: &'static Gate,
-    next: AtomicU64,
-    named: Mutex<HashMap<u64, Named>>,
-    places: Mutex<Vec<Place>>,
-}
-
-/// What guards look at: places live for ever, and so does this.
-#[derive(Debug, Default)]
-pub(crate) struct Gate {
-    closed: AtomicBool,
-    ended: Notify,
-}
-
-impl Gate {
-    /// To be asked after the work has been counted: whoever closes the gate looks at the counts after that, so one of the
-    /// two sees the other ([`fence`]).
-    #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
-        self.closed.load(Ordering::SeqCst)
-    }
-
-    fn close(&self) {
-        if !self.closed.swap(true, Ordering::SeqCst) {
-            fence::of_stop();
-        }
-    }
-
-    /// Some work has ended and is counted as such.
-    #[inline]
-    pub(crate) fn ended(&self) {
-        if self.is_closed() {
-            self.wake();
-        }
-    }
-
-    #[cold]
-    fn wake(&self) {
-        // The count was written before, and whoever waits looks at it after having asked to be woken.
-        std::sync::atomic::fence(Ordering::SeqCst);
-        self.ended.notify_waiters();
-    }
-}
-
-#[derive(Debug, Clone)]
-struct Named {
+struct NamedWork {
     name: Cow<'static, str>,
     at: &'static Location<'static>,
     since: Timestamp,
 }
 
-impl InFlight {
-    pub(crate) fn new() -> Self {
-        fence::prepare();
-        let gate: &'static Gate = Box::leak(Box::default());
-        let (named, places) = (Mutex::new(HashMap::new()), Mutex::new(Vec::new()));
-        Self { shared: Arc::new(Shared { gate, next: AtomicU64::new(0), named, places }) }
+/// All guards of one application.
+///
+/// The races with the stop are those of `gate` and [`fence`](crate::fence), with the lock of `named` in place of
+/// counts:
+///
+/// ```text
+/// thread 1: guard()                          thread 2: the stop
+/// W1  named.insert() under the lock          S1  closed.swap(true), heavy fence
+/// W2  closed.load()                          S2  named.len() under the lock
+/// ```
+///
+/// If thread 1 has the lock first, S2 sees W1. If thread 2 has it first, its unlock synchronizes with thread 1's lock,
+/// so S1 happens before W2, which reads `true`. The same holds for the removal and [`Gate::ended`] in `Guard::drop`.
+#[derive(Debug)]
+pub(crate) struct Guards {
+    gate: &'static Gate,
+    next: AtomicU64,
+    named: Mutex<HashMap<u64, NamedWork>>,
+}
+
+impl Guards {
+    pub(crate) fn new(gate: &'static Gate) -> Arc<Self> {
+        Arc::new(Self { gate, next: AtomicU64::new(0), named: Mutex::new(HashMap::new()) })
     }
 
-    /// Something with a name is in flight until the guard is dropped.
-    ///
-    /// # Errors
-    /// [`Stopping`] when the drain has begun.
-    #[track_caller]
-    pub fn guard(&self, name: impl Into<Cow<'static, str>>) -> Result<Guard, Stopping> {
-        let guard = self.add(name.into(), Location::caller());
-        if self.shared.gate.is_closed() { Err(Stopping) } else { Ok(guard) }
+    pub(crate) fn add(self: &Arc<Self>, name: Cow<'static, str>, at: &'static Location<'static>) -> Guard {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        lock(&self.named).insert(id, NamedWork { name, at, since: clock::now() });
+        Guard { guards: Arc::clone(self), id }
     }
 
-    fn add(&self, name: Cow<'static, str>, at: &'static Location<'static>) -> Guard {
-        let id = self.shared.next.fetch_add(1, Ordering::Relaxed);
-        lock(&self.shared.named).insert(id, Named { name, at, since: clock::now() });
-        Guard { all: self.clone(), id }
+    pub(crate) fn count(&self) -> usize {
+        lock(&self.named).len()
     }
 
-    /// A place where many small pieces of work begin; to be made once and kept (it is never freed).
-    #[track_caller]
-    #[must_use]
-    pub fn place(&self, name: &'static str) -> Place {
-        self.place_at(name, Location::caller())
-    }
-
-    pub(crate) fn place_at(&self, name: &'static str, at: &'static Location<'static>) -> Place {
-        let place = Place::new(name, at, Shards::leak(), self.shared.gate);
-        lock(&self.shared.places).push(place);
-        place
-    }
-
-    /// How much is in flight. Exact once the gate is closed; before, as exact as a count can be that others change.
-    #[must_use]
-    pub fn count(&self) -> usize {
-        let small: usize = lock(&self.shared.places).iter().map(Place::count).sum();
-        lock(&self.shared.named).len() + small
-    }
-
-    /// Whether nothing is in flight; the gate must be closed.
-    ///
-    /// All ends are read before all beginnings: work that has handed over to other work is not seen to have ended unless the
-    /// other is seen to have begun, in whichever parts and ways the two are counted.
-    fn is_empty(&self) -> bool {
-        let ended = self.sum(Place::ended);
-        let named = lock(&self.shared.named).len();
-        named == 0 && self.sum(Place::begun) == ended
-    }
-
-    fn sum(&self, of: impl Fn(&Place) -> usize) -> usize {
-        lock(&self.shared.places).iter().fold(0, |sum, place| sum.wrapping_add(of(place)))
-    }
-
-    /// Refuses whatever is not counted yet.
-    pub(crate) fn close(&self) {
-        self.shared.gate.close();
-    }
-
-    /// Returns when nothing is in flight; the gate must be closed. Cancel safe.
-    pub(crate) async fn drained(&self) {
-        loop {
-            // Made before the look: what ends after the look wakes it.
-            let ended = self.shared.gate.ended.notified();
-            std::sync::atomic::fence(Ordering::SeqCst);
-            if self.is_empty() {
-                return;
-            }
-            ended.await;
-        }
-    }
-
-    /// Who is in flight, the oldest first; `stopping`: since when nothing new is taken on.
-    pub(crate) fn list(&self, closed: Timestamp) -> Vec<StillInFlight> {
-        let now = clock::now();
-        let named: Vec<Named> = lock(&self.shared.named).values().cloned().collect();
-        let mut list: Vec<StillInFlight> = named.into_iter().map(|of| of.still(now)).collect();
-        for place in lock(&self.shared.places).iter().filter(|place| place.count() > 0) {
-            list.push(StillInFlight {
-                name: place.name().to_owned(),
-                place: place.at().to_string(),
-                count: place.count(),
-                age: now.since(closed),
-                exact: false,
-            });
-        }
-        list.sort_by_key(|of| std::cmp::Reverse(of.age));
-        list
+    pub(crate) fn list(&self, now: Timestamp) -> Vec<StillInFlight> {
+        let named: Vec<NamedWork> = lock(&self.named).values().cloned().collect();
+        named.into_iter().map(|work| work.still(now)).collect()
     }
 }
 
-impl Named {
+impl NamedWork {
     fn still(self, now: Timestamp) -> StillInFlight {
         let Self { name, at, since } = self;
         StillInFlight { name: name.into_owned(), place: at.to_string(), count: 1, age: now.since(since), exact: true }
     }
 }
 
-/// One named piece of work in flight; it ends when this is dropped.
+/// A named piece of work that a stop waits for, until the guard is dropped. Made by [`InFlight::guard`].
+///
+/// The report of a stop that waited in vain, and `kill -USR1`, show the guard's name, where in the source it was taken,
+/// and its exact age.
+///
+/// # Examples
+///
+/// ```
+/// # use adieu::App;
+/// let app = App::new("shop");
+/// let import = app.control().in_flight().guard("import of 42")?;
+/// let page = import.nested("page 1 of 42"); // also in the drain
+/// drop(import);
+/// assert_eq!(app.control().in_flight().count(), 1);
+/// drop(page);
+/// assert_eq!(app.control().in_flight().count(), 0);
+/// # Ok::<_, adieu::Stopping>(())
+/// ```
+///
+/// [`InFlight::guard`]: crate::InFlight::guard
 #[derive(Debug)]
 #[must_use = "the work is in flight only until the guard is dropped"]
 pub struct Guard {
-    all: InFlight,
+    guards: Arc<Guards>,
     id: u64,
 }
 
 impl Guard {
-    /// Work that belongs to this one; never refused, as the drain waits for this one anyway.
+    /// A guard for work that belongs to this work. Never refused: the drain waits for this guard anyway.
+    ///
+    /// The nested guard may outlive this one.
     #[track_caller]
     pub fn nested(&self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.all.add(name.into(), Location::caller())
+        self.guards.add(name.into(), Location::caller())
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        let ended = lock(&self.all.shared.named).remove(&self.id);
-        drop(ended);
-        // The lock orders this after the removal; a closed gate is seen here or the removal by whoever closed it.
-        self.all.shared.gate.ended();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
-    use super::*;
-
-    /// Work hands over to work that belongs to it, again and again and from thread to thread; whoever looks meanwhile must
-    /// never believe that nothing is in flight.
-    #[test]
-    fn a_relay_of_nested_work_is_never_overlooked() {
-        let in_flight = InFlight::new();
-        let place = in_flight.place("relay");
-        let first = in_flight.guard("the first").expect("open");
-        in_flight.close();
-        let over = Arc::new(AtomicBool::new(false));
-        let looks = Arc::new(AtomicUsize::new(0));
-        let looker = {
-            let (in_flight, over, looks) = (in_flight.clone(), over.clone(), looks.clone());
-            std::thread::spawn(move || {
-                while !over.load(Ordering::SeqCst) {
-                    let empty = in_flight.is_empty();
-                    // Over is said before the last piece of work ends.
-                    assert!(!empty || over.load(Ordering::SeqCst), "work in flight was overlooked");
-                    looks.fetch_add(1, Ordering::SeqCst);
-                }
-            })
-        };
-        let mut baton = place.enter_late();
-        drop(first);
-        while looks.load(Ordering::SeqCst) < 2_000 {
-            // A thread of its own counts in a part of its own.
-            let next = std::thread::spawn(move || place.enter_late()).join().expect("it counts");
-            drop(std::mem::replace(&mut baton, next));
-            assert!(!looker.is_finished(), "the looker has fallen");
-        }
-        over.store(true, Ordering::SeqCst);
-        drop(baton);
-        looker.join().expect("nothing was overlooked");
-        assert!(in_flight.is_empty());
-    }
-
-    /// Work begins on more threads than have parts of their own while the gate closes: all of it is either refused or waited
-    /// for.
-    #[test]
-    fn whoever_comes_as_the_gate_closes_is_refused_or_waited_for() {
-        const THREADS: usize = 20;
-        for round in 0..40 {
-            let in_flight = InFlight::new();
-            let place = in_flight.place("work");
-            let drained = Arc::new(AtomicBool::new(false));
-            let begun = Arc::new(AtomicUsize::new(0));
-            let workers: Vec<_> = (0..THREADS)
-                .map(|_| {
-                    let (drained, begun) = (drained.clone(), begun.clone());
-                    std::thread::spawn(move || {
-                        while let Ok(entered) = place.enter() {
-                            let _begun = begun.fetch_add(1, Ordering::Relaxed);
-                            std::hint::spin_loop();
-                            assert!(!drained.load(Ordering::SeqCst), "work was overlooked");
-                            drop(entered);
-                        }
-                    })
-                })
-                .collect();
-            while begun.load(Ordering::Relaxed) < THREADS * (round % 5 + 1) {
-                std::thread::yield_now();
-            }
-            in_flight.close();
-            let waiting = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            waiting.block_on(in_flight.drained());
-            drained.store(true, Ordering::SeqCst);
-            for worker in workers {
-                worker.join().expect("nothing was overlooked");
-            }
-            assert_eq!(place.begun(), place.ended());
-        }
-    }
-
-    #[test]
-    fn parts_go_from_thread_to_thread_and_count_on() {
-        let in_flight = InFlight::new();
-        let place = in_flight.place("short lives");
-        let kept: Vec<_> = (0..200)
-            .map(|_| {
-                let enter = move || (place.enter().expect("open"), drop(place.enter().expect("open")));
-                std::thread::spawn(enter).join().expect("it counts").0
-            })
-            .collect();
-        assert_eq!((in_flight.count(), place.begun()), (200, 400));
-        drop(kept);
-        assert_eq!((in_flight.count(), place.ended()), (0, 400));
+        // Freed outside of the lock.
+        let work = lock(&self.guards.named).remove(&self.id);
+        drop(work);
+        self.guards.gate.ended();
     }
 }

@@ -1,24 +1,23 @@
-//! What components are asked to do, with their types put away.
+//! Type-erased starts and hooks of components.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use adieu_core::stop_plan::{Component as Spec, Hook, Phase};
 
-use crate::caught::BoxFuture;
+use crate::catch_unwind::BoxFuture;
 use crate::context::{StartContext, StopContext};
-
-/// Any error of a start or a hook.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+use crate::error::BoxError;
+use crate::lock::lock;
 
 pub(crate) type StartFn = Box<dyn FnOnce(StartContext) -> BoxFuture<Result<(), BoxError>> + Send>;
 pub(crate) type HookFn = Box<dyn FnOnce(StopContext) -> BoxFuture<Result<(), BoxError>> + Send>;
 
-/// What a hook may return: nothing, or a `Result` whose error is reported. One that never returns may be written, too.
+/// What a hook may return: nothing, a `Result` whose error is reported, or `!` (a hook that only loops).
 pub trait HookResult: Send {
-    /// As a result.
+    /// Converts the return value for the report.
     ///
     /// # Errors
-    /// The hook's own.
+    /// The error that the hook returned.
     fn into_result(self) -> Result<(), BoxError>;
 }
 
@@ -28,17 +27,17 @@ impl HookResult for () {
     }
 }
 
-/// `!`, which has no name of its own on stable Rust yet: a hook that only loops, or panics, is none that compiles otherwise.
-type Never = <fn() -> ! as Returns>::What;
+/// The type `!`, which stable Rust cannot name. Without it, a hook that only loops or panics would not compile.
+type Never = <fn() -> ! as Returns>::Output;
 
-/// What a function returns.
+/// Names the return type of a function pointer.
 pub trait Returns {
-    /// It.
-    type What;
+    /// The return type.
+    type Output;
 }
 
 impl<R> Returns for fn() -> R {
-    type What = R;
+    type Output = R;
 }
 
 impl HookResult for Never {
@@ -53,15 +52,35 @@ impl<E: Into<BoxError> + Send> HookResult for Result<(), E> {
     }
 }
 
+/// A stop hook of a component: a closure or function from the component's value and the hook's time limits to a future.
+///
+/// Implemented for every `FnOnce(Arc<T>, StopContext) -> impl Future<Output: HookResult>`, and never by hand.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no stop hook",
+    label = "a hook is `|value: Arc<T>, context: StopContext| async move {{ .. }}`, `Send + 'static`, and returns `()` or a `Result<(), _>`"
+)]
+pub trait ComponentHook<T>: FnOnce(Arc<T>, StopContext) -> <Self as ComponentHook<T>>::Future + Send + 'static {
+    /// The future that the hook returns.
+    type Future: Future<Output: HookResult> + Send + 'static;
+}
+
+impl<T, F, Fut> ComponentHook<T> for F
+where
+    F: FnOnce(Arc<T>, StopContext) -> Fut + Send + 'static,
+    Fut: Future<Output: HookResult> + Send + 'static,
+{
+    type Future = Fut;
+}
+
 /// A hook as it is registered.
 pub(crate) struct StopHook {
     pub(crate) run: HookFn,
-    /// The library's own, none of whose steps blocks: its first one needs no thread of the runtime.
+    /// The hook is the library's own and never blocks, so the conductor may take its first step itself.
     pub(crate) ours: bool,
 }
 
 impl StopHook {
-    /// Other people's code.
+    /// A hook of the application, which may block.
     pub(crate) fn new(run: HookFn) -> Self {
         Self { run, ours: false }
     }
@@ -72,9 +91,9 @@ pub(crate) struct Entry {
     pub(crate) spec: Spec,
     pub(crate) start: Option<StartFn>,
     pub(crate) hooks: Vec<(Phase, StopHook)>,
-    /// The close hook only lets go of the value: the component has not said how it stops.
+    /// The close hook only drops the value, as the component has no stop hook (yet).
     pub(crate) lets_go: bool,
-    /// Phases of hooks that it does not have when it is to stop last: until then it goes on.
+    /// Phases whose hooks are removed when the component is made the last: it goes on through them.
     pub(crate) unless_last: Vec<Phase>,
 }
 
@@ -83,18 +102,18 @@ impl Entry {
         Self { spec: Spec::new(name), start: None, hooks: Vec::new(), lets_go: false, unless_last: Vec::new() }
     }
 
-    /// Adds a hook; a second one of the same phase is left for the plan to refuse.
+    /// Adds a hook. The plan refuses a second hook of the same phase.
     pub(crate) fn hook(&mut self, phase: Phase, hook: HookFn) {
         self.spec.hooks.push(Hook { phase, limit: None });
         self.hooks.push((phase, StopHook::new(hook)));
     }
 
-    /// The hooks that it has so far are the library's own.
+    /// Marks all hooks so far as the library's own.
     pub(crate) fn hooks_are_ours(&mut self) {
         self.hooks.iter_mut().for_each(|(_, hook)| hook.ours = true);
     }
 
-    /// The hook by which it stops, in place of the one that was put there by default.
+    /// Sets the stop hook, in place of the default one.
     pub(crate) fn stop_hook(&mut self, hook: HookFn) {
         if std::mem::take(&mut self.lets_go) {
             self.remove_hook(Phase::Close);
@@ -102,7 +121,7 @@ impl Entry {
         self.hook(self.spec.ends_in, hook);
     }
 
-    /// Takes a hook out.
+    /// Removes a hook. Returns whether there was one.
     pub(crate) fn remove_hook(&mut self, phase: Phase) -> bool {
         let before = self.hooks.len();
         self.hooks.retain(|(of, _)| *of != phase);
@@ -118,7 +137,7 @@ impl Entry {
     }
 }
 
-/// Where a component's value lives from its start to the end of its last hook.
+/// Holds a component's value from the end of its start to the end of its last hook.
 pub(crate) struct Slot<T>(Arc<Mutex<Option<Arc<T>>>>);
 
 impl<T> Clone for Slot<T> {
@@ -148,9 +167,4 @@ impl<T> Slot<T> {
     pub(crate) fn take(&self) -> Option<Arc<T>> {
         lock(&self.0).take()
     }
-}
-
-/// A lock that a panic elsewhere does not take away.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

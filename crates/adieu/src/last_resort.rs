@@ -10,11 +10,10 @@ use crate::clock;
 use crate::control::Message;
 use crate::report::StopReport;
 
-/// How long writing the report may hold up the end: standard error may be a pipe that nobody reads.
+/// How long the end waits for the report to be written: standard error may be a full pipe.
 const WRITE: Duration = Duration::from_millis(100);
 
-/// Waits until the application has let go of everything; at the deadline, or a moment after the plan is over if that is
-/// later, the process ends without it.
+/// Waits until the application has dropped everything, and ends the process if that is not so at `latest`.
 pub(crate) fn watch(messages: &Receiver<Message>, mut report: StopReport, latest: Timestamp) {
     loop {
         match messages.recv_timeout(clock::until(latest)) {
@@ -29,13 +28,14 @@ pub(crate) fn watch(messages: &Receiver<Message>, mut report: StopReport, latest
     }
 }
 
-/// Writes the report to standard error and ends the process, whatever its other threads do: no destructors, no handlers.
+/// Writes the report to standard error and ends the process, without destructors and `atexit` handlers, which may
+/// block.
 fn exit(report: &StopReport, code: u8) -> ! {
     let text = report.to_string();
     let (done, written) = mpsc::channel();
     let write = move || {
         let _written = std::io::stderr().write_all(text.as_bytes());
-        let _told = done.send(());
+        let _too_late = done.send(());
     };
     if std::thread::Builder::new().spawn(write).is_ok() {
         let _written_or_late = written.recv_timeout(WRITE);

@@ -1,7 +1,7 @@
 //! Stops a tokio service in order and on time, and says what happened.
 //!
-//! **A stop is a plan with a deadline, run by one state machine, and it leaves a timeline.** An [`App`] owns `main`. It has
-//! components that start in order and stop in reverse, it takes the signals, and its [`run`](App::run) returns a
+//! **A stop is a plan with a deadline, run by one state machine, and it leaves a timeline.** An [`App`] owns `main`.
+//! Its components start in order and stop in reverse. It handles signals, and its [`run`](App::run) returns a
 //! [`StopReport`], whose exit code is 0 (clean), 1 (failed) or 124 (forced).
 //!
 //! ```
@@ -37,51 +37,65 @@
 //!
 //! | phase | what a component may do in it | |
 //! |---|---|---|
-//! | announce | say that it is about to go, while it still serves | [`Component::announce`] |
-//! | quiesce | take nothing new on | [`Component::quiesce`] |
-//! | drain | finish what it has taken on | [`Component::drain`] |
-//! | cleanup | its farewell work, while everything it needs is up | [`Component::cleanup`] |
+//! | announce | announce its end, while it still serves | [`Component::announce`] |
+//! | quiesce | stop taking on new work | [`Component::quiesce`] |
+//! | drain | finish the work that it has taken on | [`Component::drain`] |
+//! | cleanup | do its farewell work, while everything that it needs is up | [`Component::cleanup`] |
 //! | close | stop | [`Component::stop`] |
-//! | force | nothing: what is left is cancelled and named | |
+//! | force | nothing: what is left is cancelled, and the report names it | |
 //!
-//! In each phase a component's hook runs when those of all that come [`after`](Component::after) it are over; independent
-//! ones run at the same time. A phase ends the moment its work is done. An error or a panic is an end, not a wait. A hook
-//! that does not return is cut in time for every other to have its turn; its future is dropped, and what does not heed
-//! that is named in the report as leaked.
+//! In each phase, the hook of a component runs when the hooks of all components that come [`after`](Component::after)
+//! it are over. Components without an order between them run at the same time. A phase ends as soon as its hooks are
+//! over.
 //!
-//! # What holds whatever the rest of the process does
+//! A hook that returns an error or panics is over. A hook that does not return is cut in time for every other hook to
+//! have its turn: its future is dropped, and the report names it as leaked if it still runs then.
 //!
-//! The deadline. The stop is run by a thread that waits for events and time only, so it holds although all workers of
-//! the runtime are blocked, a hook never returns, or a blocking task never ends. A second signal (at least a second after
-//! the first: senders duplicate) cuts the deadline to now; a third ends the process at once, with 128+n.
+//! # Guarantees
+//!
+//! **The deadline holds.** A thread that waits for events and time only runs the stop. So the deadline holds although
+//! all workers of the runtime are blocked, a hook never returns, or a blocking task never ends. A second signal, at
+//! least a second after the first (senders repeat themselves), cuts the deadline to now. A third ends the process at
+//! once, with exit code 128+n.
+//!
+//! **No work is overlooked.** Each piece of work is refused, or the drain waits for it: see [`InFlight`].
 //!
 //! # When not to use it
 //!
 //! A command-line program that can be killed at any time needs none of this. To keep your own `main` and only add
 //! signals, a deadline and a report to it, use [`Shutdown`].
 
+// One idiom for a result that does not matter: `let _why = ..`, with a comment where it may hide a real failure.
+// `drop(..)` ends the life of a value here and now; of a task's handle, it detaches the task.
+
 mod app;
 mod builtin;
-mod caught;
+mod catch_unwind;
 mod child;
+mod children;
 mod clock;
 mod component;
 mod component_report;
 mod conductor;
 mod context;
 mod control;
+mod counter;
 mod delivery;
 mod dump;
+mod environment;
 mod error;
+mod fd_reserve;
 mod fence;
-mod grants;
+mod gate;
 mod guard;
 mod hook;
-mod host;
+mod in_flight;
 mod last_resort;
+mod lock;
 mod notify;
+mod owned_runtime;
 mod parent;
-mod place;
+mod publisher;
 mod record;
 mod registry;
 mod report;
@@ -90,10 +104,8 @@ pub mod serve;
 mod shutdown;
 pub mod signals;
 mod spans;
-mod spare;
 mod summary;
 mod task;
-mod teller;
 mod temp;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -108,10 +120,11 @@ pub use self::component::{Component, Handle};
 pub use self::component_report::ComponentReport;
 pub use self::context::{StartContext, StopContext};
 pub use self::control::{Control, Stage};
-pub use self::error::{BuildError, NotRunning, Stopping};
-pub use self::guard::{Guard, InFlight};
-pub use self::hook::{BoxError, HookResult};
-pub use self::place::{Entered, Place};
+pub use self::counter::{InFlightCounter, InFlightToken};
+pub use self::error::{BoxError, BuildError, NotRunning, Stopping};
+pub use self::guard::Guard;
+pub use self::hook::{ComponentHook, HookResult};
+pub use self::in_flight::InFlight;
 pub use self::registry::Registry;
 pub use self::report::{Cause, HookReport, Outcome, PhaseReport, StillInFlight, StopReport};
 pub use self::shutdown::Shutdown;

@@ -1,4 +1,4 @@
-//! What systemd is told (sd_notify(3)).
+//! Notifications to systemd or `adieu run` (sd_notify(3)).
 
 #[cfg(all(feature = "systemd", feature = "http", unix))]
 pub(crate) use self::systemd::drains;
@@ -24,18 +24,17 @@ mod systemd {
     use sd_notify::NotifyState;
     use tokio::runtime::Handle;
 
-    use crate::hook::lock;
+    use crate::lock::lock;
 
-    /// What is asked for beyond the deadline, so that systemd kills only what has outlived that.
+    /// Time that is asked for beyond the deadline, so that systemd does not kill before it.
     const MARGIN: Duration = Duration::from_secs(1);
 
-    /// Kept open: a process that has no descriptor left must be able to say that it is stopping, or it has less time for that
-    /// than it needs.
+    /// Kept open: without a descriptor the process could not extend systemd's time-out for its stop.
     static SOCKET: Mutex<Option<Arc<UnixDatagram>>> = Mutex::new(None);
 
-    /// Connects to NOTIFY_SOCKET, if that is set. What fails is tried again when there is something to say.
+    /// Connects to NOTIFY_SOCKET, if it is set. If that fails, the next message tries again.
     pub(crate) fn connect() {
-        let _none = connected();
+        let _not_yet = connected();
     }
 
     fn connected() -> Option<Arc<UnixDatagram>> {
@@ -60,14 +59,15 @@ mod systemd {
         Ok(Some(socket))
     }
 
-    /// Without NOTIFY_SOCKET this does nothing; an unreachable one is nothing that a service could do about.
+    /// Sends a message, if NOTIFY_SOCKET is set. An error is ignored: a service serves and stops without its
+    /// supervisor, too.
     fn send(states: &[NotifyState<'_>]) {
         let mut message = String::new();
         for state in states {
-            // A string takes whatever is written.
+            // Writing to a string cannot fail.
             let _written = writeln!(message, "{state}");
         }
-        // Once more if whoever listened has made its socket anew.
+        // Once more if the supervisor has made a new socket at the same path.
         for _ in 0..2 {
             let Some(socket) = connected() else { return };
             if socket.send(message.as_bytes()).is_ok() {
@@ -81,10 +81,10 @@ mod systemd {
         NotifyState::ExtendTimeoutUsec(u32::try_from((left + MARGIN).as_micros()).unwrap_or(u32::MAX))
     }
 
-    /// Whether a server of ours has been started.
+    /// Whether a server of this crate has been started.
     static DRAINS: AtomicBool = AtomicBool::new(false);
 
-    /// There is a server that ends its connections itself when a stop comes: said with the next [`serving`].
+    /// Says with the next [`serving`] that this service ends its connections itself when a stop comes.
     #[cfg(all(feature = "http", unix))]
     pub(crate) fn drains() {
         DRAINS.store(true, Ordering::SeqCst);
@@ -98,17 +98,18 @@ mod systemd {
         }
     }
 
-    /// systemd's own TimeoutStopSec is extended to the deadline.
+    /// Sends `STOPPING=1`, and extends systemd's TimeoutStopSec to the deadline.
     pub(crate) fn stopping(grace: Duration) {
         send(&[NotifyState::Stopping, extended(grace)]);
     }
 
-    /// The deadline may have come nearer since, so it is said again in each phase.
+    /// Sends the phase, and the time to the deadline, which may have come nearer.
     pub(crate) fn entered(phase: Phase, left: Duration) {
         send(&[NotifyState::Status(phase.name()), extended(left)]);
     }
 
-    /// WATCHDOG=1 twice in each WATCHDOG_USEC, by a task: a runtime whose workers are all blocked stays silent.
+    /// Sends WATCHDOG=1 twice in each WATCHDOG_USEC. A task does it, so a runtime whose workers are all blocked is
+    /// noticed.
     pub(crate) fn watchdog(runtime: &Handle) {
         let Some(every) = sd_notify::watchdog_enabled() else { return };
         // Ends with the runtime.

@@ -1,15 +1,16 @@
-//! The end of the parent process as a reason to stop.
+//! Stops the application when its parent process ends.
 
 use std::io;
 use std::os::unix::process::parent_id;
 
-use crate::control::{Message, Post};
+use crate::control::{Mailbox, Message};
 use crate::report::Cause;
 
-/// Tells `messages` when the process that is the parent now has ended. By a thread of its own, which ends then.
+/// Starts a thread that sends a message when the current parent process has ended.
 ///
-/// Not by PDEATHSIG: that fires when the *thread* ends that has started this process, and a change of the user clears it.
-pub(crate) fn watch(messages: Post) -> io::Result<()> {
+/// PDEATHSIG would not do: it fires when the *thread* ends that has started this process, and a change of the user
+/// clears it.
+pub(crate) fn watch(messages: Mailbox) -> io::Result<()> {
     let parent = parent_id();
     let gone = waiter(parent);
     let wait = move || {
@@ -26,8 +27,7 @@ fn waiter(parent: u32) -> impl FnOnce() + Send + 'static {
     use adieu_linux::pidfd::Pidfd;
     use adieu_linux::poll::{Readiness, poll};
 
-    // A process outside of this PID namespace cannot be named, and a parent that has ended already is another one now: what
-    // is left then is to look again and again.
+    // There is no pidfd of a parent outside of this PID namespace, or of one that has ended already. Then it polls.
     let pidfd = Pidfd::open(parent.cast_signed()).ok().filter(|_| parent_id() == parent);
     move || match pidfd {
         Some(pidfd) => {

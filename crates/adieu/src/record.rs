@@ -1,4 +1,4 @@
-//! What the conductor writes down for the report.
+//! What the conductor records for the report.
 
 use std::collections::HashMap;
 

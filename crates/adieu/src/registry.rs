@@ -1,13 +1,13 @@
-//! Places where others find this service, and which it leaves first.
+//! Service registries, which a stop leaves first.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::app::App;
 use crate::component::Component;
-use crate::hook::BoxError;
+use crate::error::BoxError;
 
-/// A place where others find this service: a service registry, a load balancer, a DNS name. See [`App::registry`].
+/// A service registry, a load balancer or a DNS name, by which clients find this service. See [`App::registry`].
 ///
 /// ```
 /// use std::io;
@@ -48,31 +48,37 @@ use crate::hook::BoxError;
 /// assert_eq!(report.code(), 0, "{report}");
 /// ```
 pub trait Registry: Send + Sync + 'static {
-    /// What can go wrong.
+    /// The error of a call to the registry.
     type Error: Into<BoxError> + Send;
 
-    /// Makes the service known. Cancelled by being dropped.
+    /// Registers the service.
+    ///
+    /// # Cancel safety
+    ///
+    /// When a stop begins during the start, the future is dropped, and [`deregister`](Self::deregister) is not called:
+    /// dropped, the future must leave nothing registered.
     fn register(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Takes the service out. May be asked although the registration has failed half way.
+    /// Deregisters the service. Also called when [`register`](Self::register) has failed, as it may have failed half
+    /// way.
     fn deregister(&self) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Whether those who send requests still know of the service. An error ends the wait.
+    /// Whether clients still see the service. An error ends the wait.
     fn is_seen(&self) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// How long after one question the next is asked.
+    /// The time between two calls of [`is_seen`](Self::is_seen). Default: 100 ms.
     fn poll_every(&self) -> Duration {
         Duration::from_millis(100)
     }
 
-    /// How long the service goes on serving when it is not seen any more: somebody may have looked just before. Default:
-    /// nothing.
+    /// How long the service still serves when it is not seen any more, for clients that have looked just before.
+    /// Default: no time.
     fn linger(&self) -> Duration {
         Duration::ZERO
     }
 }
 
-/// A registry and what has been done with it.
+/// A registry, and whether the service has left it.
 struct Registered<R> {
     registry: R,
     left: AtomicBool,
@@ -81,7 +87,7 @@ struct Registered<R> {
 impl<R: Registry> Registered<R> {
     async fn join(&self) -> Result<(), BoxError> {
         let Err(error) = self.registry.register().await else { return Ok(()) };
-        // Half way in is out again; why it failed is what matters.
+        // A second error would hide why the registration failed.
         let _left = self.leave().await;
         Err(error.into())
     }
@@ -104,11 +110,13 @@ impl<R: Registry> Registered<R> {
 }
 
 impl App {
-    /// Registers the service, in its turn of the start (so let this come [`after`](Component::after) whatever serves), and
-    /// leaves first: in the announce phase it is taken out, and then everything goes on serving until nobody sees it any
-    /// more. Whoever sees it for ever costs the announce phase's limit and no more.
+    /// Registers the service in its turn of the start, and leaves the registry first in a stop.
     ///
-    /// If there is no announce phase because force was asked for, it is taken out when this component's turn to close comes.
+    /// Let this component come [`after`](Component::after) what serves. In the announce phase it deregisters, and
+    /// everything still serves until the service [is not seen](Registry::is_seen) any more. A registry that always sees
+    /// the service costs the limit of the announce phase, and no more.
+    ///
+    /// When force was asked for there is no announce phase: then it deregisters when its turn to close comes.
     pub fn registry<R: Registry>(&self, name: impl Into<String>, registry: R) -> Component<'_, ()> {
         let registered = std::sync::Arc::new(Registered { registry, left: AtomicBool::new(false) });
         let (leaving, closing) = (registered.clone(), registered.clone());

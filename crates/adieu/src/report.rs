@@ -1,3 +1,5 @@
+//! What a stop did.
+
 use std::fmt;
 use std::process::{ExitCode, Termination};
 use std::time::Duration;
@@ -7,14 +9,16 @@ use adieu_core::signal::Signal;
 use adieu_core::stop_plan::{Phase, Verdict, Why};
 use serde::{Deserialize, Serialize};
 
+use crate::error::BuildError;
+
 /// Why a stop began.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Cause {
-    /// [`Control::close`](crate::Control::close) or `force`.
+    /// The program called [`Control::close`](crate::Control::close) or `force`.
     Asked,
-    /// This signal came.
+    /// The process got this signal.
     Signal(Signal),
     /// The parent process has ended.
     ParentGone,
@@ -22,16 +26,16 @@ pub enum Cause {
     Finished(String),
     /// This component could not start.
     StartFailed {
-        /// Its name.
+        /// Name of the component.
         component: String,
-        /// Its error.
+        /// Error of the start.
         error: String,
     },
-    /// This component failed while it ran.
+    /// This component failed while the application served.
     Fatal {
-        /// Its name.
+        /// Name of the component.
         component: String,
-        /// Its error or panic.
+        /// Error or panic of the component.
         error: String,
     },
     /// The application could not be run at all.
@@ -61,20 +65,20 @@ impl fmt::Display for Cause {
     }
 }
 
-/// How a stop went, in a word; each has its exit code.
+/// How a stop went, in a word. Each outcome has an exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Everything ended by itself, without an error: exit code 0.
     Clean,
-    /// Everything ended by itself, something with an error: exit code 1.
+    /// Everything ended by itself, but something with an error: exit code 1.
     Failed,
-    /// Something had to be cut, or is still there: exit code 124.
+    /// Something was cut, or has not ended: exit code 124.
     Forced,
 }
 
 impl Outcome {
-    /// 0, 1 or 124.
+    /// The exit code: 0, 1 or 124.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
@@ -96,34 +100,34 @@ impl Outcome {
 /// One phase of a stop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PhaseReport {
-    /// Which.
+    /// The phase.
     pub phase: Phase,
-    /// When it began, from the beginning of the stop.
+    /// When the phase began, from the beginning of the stop.
     #[serde(rename = "after_us", with = "micros")]
     pub after: Duration,
-    /// How long it took.
+    /// How long the phase took.
     #[serde(rename = "took_us", with = "micros")]
     pub took: Duration,
-    /// Why it ended; `None` for force, which is the end.
+    /// Why the phase ended; `None` for force, the last phase.
     pub why: Option<Why>,
 }
 
-/// One hook of a component, or its start.
+/// One hook of a component.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HookReport {
-    /// Whose.
+    /// Name of the component.
     pub component: String,
-    /// Which.
+    /// Phase of the hook.
     pub phase: Phase,
-    /// When it was asked, from the beginning of the stop; `None` if it never was.
+    /// When the hook was called, from the beginning of the stop; `None` if it was not called.
     #[serde(rename = "after_us", with = "micros::optional")]
     pub after: Option<Duration>,
-    /// How long it took, or had.
+    /// How long the hook ran.
     #[serde(rename = "took_us", with = "micros")]
     pub took: Duration,
-    /// What has become of it.
+    /// What became of the hook.
     pub verdict: Verdict,
-    /// Its error or its panic's message.
+    /// The error, or the message of the panic.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error: Option<String>,
 }
@@ -131,48 +135,48 @@ pub struct HookReport {
 /// Work that was still in flight when the drain was cut.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StillInFlight {
-    /// What it was called.
+    /// Name of the guard or counter.
     pub name: String,
-    /// The place in the source, `file:line:column`.
+    /// Where in the source the guard was taken or the counter was made: `file:line:column`.
     pub place: String,
-    /// How many.
+    /// Number of guards or tokens.
     pub count: usize,
-    /// Its age: exact, or the least it can be.
+    /// Age of the work: exact, or the least that it can be.
     #[serde(rename = "age_us", with = "micros")]
     pub age: Duration,
     /// Whether the age is exact.
     pub exact: bool,
 }
 
-/// What a stop did: the timeline of one application's end.
+/// What a stop did, as a timeline.
 ///
-/// `Display` is for people, `serde` for machines (durations are whole microseconds). As the result of `main` it prints
-/// itself to standard error unless all was well, and sets the exit code: 0 clean, 1 failed, 124 forced.
+/// `Display` is for people, `serde` for machines (durations are whole microseconds). Returned by `main`, the report
+/// sets the exit code (0 clean, 1 failed, 124 forced), and is printed to standard error unless the stop was clean.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopReport {
-    /// The application's name.
+    /// Name of the application.
     pub app: String,
-    /// How it went.
+    /// How the stop went.
     pub outcome: Outcome,
-    /// Why it began.
+    /// Why the stop began.
     pub cause: Cause,
-    /// From the request to the end.
+    /// The time from the request to the end.
     #[serde(rename = "took_us", with = "micros")]
     pub took: Duration,
     /// The phases, in order.
     pub phases: Vec<PhaseReport>,
-    /// Every hook of every component that had started, by the time it was asked.
+    /// Every hook of every component that had started, ordered by when it was called.
     pub hooks: Vec<HookReport>,
-    /// Components whose start was cancelled and has not ended.
+    /// Names of components whose start was cancelled and has not ended.
     pub leaked_starts: Vec<String>,
-    /// What was in flight when it was cut.
+    /// Work that was in flight when the drain was cut.
     pub in_flight: Vec<StillInFlight>,
-    /// Anything else worth knowing, one sentence each.
+    /// Other remarks, one sentence each.
     pub notes: Vec<String>,
 }
 
 impl StopReport {
-    pub(crate) fn refused(app: &str, error: &crate::BuildError) -> Self {
+    pub(crate) fn refused(app: &str, error: &BuildError) -> Self {
         Self::empty(app, Cause::Refused(error.to_string()))
     }
 
@@ -191,15 +195,15 @@ impl StopReport {
         }
     }
 
-    /// One of those who wait for the end has panicked.
-    pub(crate) fn farewell_panicked(&mut self) {
+    /// Records that a hook of [`App::on_closed`](crate::App::on_closed) has panicked.
+    pub(crate) fn closed_hook_panicked(&mut self) {
         self.notes.push("something that was told of the end has panicked".to_owned());
         if self.outcome == Outcome::Clean {
             self.outcome = Outcome::Failed;
         }
     }
 
-    /// Sets the outcome by what the report says.
+    /// Sets the outcome according to the hooks and the cause.
     pub(crate) fn judge(&mut self, forced: bool) {
         let cut = self.hooks.iter().any(|hook| hook.verdict.was_forced());
         let bad = |hook: &HookReport| matches!(hook.verdict, Verdict::Failed | Verdict::Panicked);
@@ -212,23 +216,23 @@ impl StopReport {
         };
     }
 
-    /// Ends this process by the signal that began the stop, so that its parent sees what it expects (a shell that runs a
-    /// loop ends it only then). Returns if no signal began the stop, or not everything went well: the exit code says more
-    /// then.
+    /// Ends this process by the signal that began the stop, as its parent may expect: a shell ends a loop only then.
+    ///
+    /// Returns if no signal began the stop, or if the stop was not clean: then the exit code says more.
     pub fn raise_signal_again(&self) {
         if let (Cause::Signal(signal), Outcome::Clean) = (&self.cause, self.outcome) {
             // Returns only for a signal that does not end a process.
-            let _none = signal_hook::low_level::emulate_default_handler(signal.number());
+            let _not_ended = signal_hook::low_level::emulate_default_handler(signal.number());
         }
     }
 
-    /// 0, 1 or 124.
+    /// Returns the exit code: 0, 1 or 124.
     #[must_use]
     pub fn code(&self) -> u8 {
         self.outcome.code()
     }
 
-    /// On one line.
+    /// Returns the report as JSON on one line.
     #[must_use]
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))

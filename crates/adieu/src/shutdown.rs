@@ -1,49 +1,63 @@
+//! The stop of a program that keeps its own `main`.
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use adieu_core::signal::Signal;
-use adieu_core::stop_plan::{Phase, Plan, Policy};
+use adieu_core::stop_plan::{Plan, Policy};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::conductor::{Conductor, plan_time};
 use crate::control::{Control, Message, Stage};
-use crate::delivery::{Delivery, TELL};
+use crate::delivery::{Delivery, PUBLISH_TIMEOUT};
 use crate::error::BuildError;
-use crate::guard::InFlight;
-use crate::hook::Entry;
+use crate::in_flight::InFlight;
 use crate::report::{Cause, StopReport};
-use crate::signals::Seat;
-use crate::{builtin, grants, notify, signals};
+use crate::signals::Registration;
+use crate::{builtin, environment, notify, signals};
 
-/// Signals, a deadline, guards and a report for those who keep their own `main`.
+/// Adds signals, a deadline, work in flight and a report to a program that keeps its own `main` and runtime.
 ///
-/// ```no_run
+/// # Guarantees
+///
+/// - From the request for a stop on, the process has the grace period to end. If it has not ended by then, a thread
+///   that no runtime can block ends it, with the report on standard error and exit code 124. This holds after
+///   [`finish`](Self::finish) too, so a blocking task that keeps the runtime from being dropped does not keep the
+///   process.
+/// - SIGTERM, SIGINT and SIGHUP ask for the stop ([`stop_signals`](Self::stop_signals) changes that). A second signal,
+///   at least a second after the first, cuts the deadline to now. A third ends the process at once with exit code
+///   128+n.
+/// - SIGUSR1 writes to standard error what is running ([`Control::dump`]).
+/// - From the request on, [`InFlight::guard`] is refused, and `finish` waits for all guards taken before.
+///
+/// # When not to use it
+///
+/// For parts that must start and stop in an order, use [`App`](crate::App). It owns `main` and the runtime.
+///
+/// # Examples
+///
+/// ```
 /// use std::time::Duration;
 ///
 /// #[tokio::main]
 /// async fn main() -> std::io::Result<adieu::StopReport> {
 ///     let shutdown = adieu::Shutdown::install("shop", Duration::from_secs(30)).map_err(std::io::Error::other)?;
 ///     let app = axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
-///     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+///     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+///     shutdown.ready();
+/// #   shutdown.control().close(); // stands for SIGTERM
 ///     axum::serve(listener, app).with_graceful_shutdown(shutdown.requested()).await?;
 ///     Ok(shutdown.finish().await)
 /// }
 /// ```
-///
-/// From the request on, the process has the grace period to end. Unless it has by then, it is ended: with the report on
-/// standard error and exit code 124, by a thread that no runtime can block. This holds after [`finish`](Self::finish)
-/// too, so a blocking task that keeps the runtime from being dropped does not keep the process.
-///
-/// SIGTERM, SIGINT and SIGHUP ask for the stop ([`stop_signals`](Self::stop_signals) changes that), SIGUSR1 writes to
-/// standard error what is running ([`Control::dump`]), and any other can have a [hook](Self::on_signal) of its own.
 #[derive(Debug)]
 pub struct Shutdown {
     control: Control,
     runtime: Handle,
-    seat: Arc<Seat>,
+    registration: Arc<Registration>,
     stop_signals: Vec<Signal>,
     dump_signals: Vec<Signal>,
     finished: CancellationToken,
@@ -52,20 +66,21 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Installs the handlers of SIGTERM, SIGINT, SIGHUP and SIGUSR1. To be called first in `main`, within a tokio runtime.
+    /// Installs the handlers of SIGTERM, SIGINT, SIGHUP and SIGUSR1. Call it first in `main`, within a tokio runtime.
     ///
     /// # Errors
+    ///
     /// [`BuildError::Thread`] when a thread could not be started, [`BuildError::Runtime`] outside of a runtime.
     pub fn install(name: impl Into<String>, grace: Duration) -> Result<Self, BuildError> {
         let name = name.into();
         let runtime = Handle::try_current().map_err(|error| BuildError::Runtime(std::io::Error::other(error)))?;
         let (control, messages) = Control::new();
-        let seat = Seat::of_application(control.post(), control.children().clone());
+        let registration = Registration::of_application(control.mailbox(), control.children().clone());
         let (stop_signals, dump_signals) = (vec![Signal::TERM, Signal::INT, Signal::HUP], vec![Signal::USR1]);
-        let inherited = seat.change(&stop_signals, &dump_signals);
-        let seat = Arc::new(seat);
+        let inherited = registration.change(&stop_signals, &dump_signals);
+        let registration = Arc::new(registration);
         let finished = CancellationToken::new();
-        let entries = vec![main_entry(finished.clone()), builtin::in_flight_entry()];
+        let entries = vec![builtin::main_entry(finished.clone()), builtin::in_flight_entry()];
         let specs = entries.iter().map(|entry| entry.spec.clone()).collect();
         let plan = Plan::new(specs, Policy { grace: plan_time(grace), ..Policy::default() })?;
         let plan = Arc::new(plan);
@@ -73,50 +88,55 @@ impl Shutdown {
             Conductor::new(name.clone(), plan, entries, control.clone(), runtime.clone(), messages, grace)
                 .map_err(BuildError::Thread)?;
         conductor.leave_ready_to_main();
-        grants::notes(grace, &inherited).into_iter().for_each(|note| conductor.note(note));
+        environment::warnings(grace, &inherited).into_iter().for_each(|note| conductor.note(note));
         notify::connect();
         let (deliver, report) = oneshot::channel();
-        let kept = Arc::clone(&seat);
+        let kept = Arc::clone(&registration);
         let conduct = move || {
-            // Signals are counted to the very end of the process.
-            let _seat = kept;
+            // Signals are counted to the end of the process, also after `finish`.
+            let _registration = kept;
             conductor.run(move |end| {
-                // Nobody waits for it if `main` has not come to `finish`: the deadline does the rest.
+                // Fails if `main` has dropped the `Shutdown`: then the deadline ends the process.
                 let _delivered = deliver.send(end);
             });
         };
         let thread = std::thread::Builder::new().name("adieu-stop".to_owned()).spawn(conduct);
         drop(thread.map_err(BuildError::Thread)?);
-        Ok(Self { control, runtime, seat, stop_signals, dump_signals, finished, report, name })
+        Ok(Self { control, runtime, registration, stop_signals, dump_signals, finished, report, name })
     }
 
-    /// The signals that ask for the stop. Default: SIGTERM, SIGINT and SIGHUP.
+    /// Sets the signals that ask for the stop. Default: SIGTERM, SIGINT and SIGHUP.
     ///
     /// # Errors
-    /// As [`signals::subscribe`]; the signals are those of before then.
+    ///
+    /// As [`signals::subscribe`]. Then the signals are those of before.
     pub fn stop_signals(mut self, signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
         let signals: Vec<Signal> = signals.into_iter().collect();
-        let _inherited = self.seat.change(&signals, &self.dump_signals)?;
+        let _inherited = self.registration.change(&signals, &self.dump_signals)?;
         self.stop_signals = signals;
         Ok(self)
     }
 
-    /// The signals upon which it writes to standard error what is running. Default: SIGUSR1.
+    /// Sets the signals that write to standard error what is running. Default: SIGUSR1.
     ///
     /// # Errors
-    /// As [`signals::subscribe`]; the signals are those of before then.
+    ///
+    /// As [`signals::subscribe`]. Then the signals are those of before.
     pub fn dump_signals(mut self, signals: impl IntoIterator<Item = Signal>) -> io::Result<Self> {
         let signals: Vec<Signal> = signals.into_iter().collect();
-        let _inherited = self.seat.change(&self.stop_signals, &signals)?;
+        let _inherited = self.registration.change(&self.stop_signals, &signals)?;
         self.dump_signals = signals;
         Ok(self)
     }
 
-    /// `hook` runs at each of these signals, until the runtime ends: SIGUSR2 switches a profile on and off, SIGHUP reads the
-    /// configuration again (if it is no [stop signal](Self::stop_signals)). One at a time; signals that come meanwhile are
-    /// one more. A panic ends only that run of the hook.
+    /// Runs `hook` at each of these signals, until the runtime ends.
+    ///
+    /// For example, SIGUSR2 switches a profile on and off, and SIGHUP reads the configuration again (if it is no [stop
+    /// signal](Self::stop_signals)). The hook runs once at a time; any number of signals that come meanwhile cause one
+    /// more run. A panic ends only that run.
     ///
     /// # Errors
+    ///
     /// As [`signals::subscribe`].
     pub fn on_signal<F, Fut>(&self, signal: Signal, hook: F) -> io::Result<()>
     where
@@ -128,42 +148,53 @@ impl Shutdown {
         Ok(())
     }
 
-    /// Returns when a stop is asked for: for `with_graceful_shutdown` and the like. Borrows nothing; cancel safe.
+    /// Returns when a stop is asked for: for `with_graceful_shutdown` and the like. The future borrows nothing.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub fn requested(&self) -> impl Future<Output = ()> + Send + 'static {
         let control = self.control.clone();
         async move { control.stopping().await }
     }
 
-    /// Tells whoever started the process that it serves (`READY=1`: systemd's `Type=notify`, `adieu run --ready notify`). To be
-    /// called when `main` listens, and nothing without such a one. That it stops is told without this.
+    /// Sends `READY=1` to the parent (systemd's `Type=notify`, `adieu run --ready notify`). Call it once `main` is
+    /// listening.
+    ///
+    /// Does nothing when the parent has not asked to be notified. `STOPPING=1` is sent without a call.
     pub fn ready(&self) {
         notify::serving();
     }
 
-    /// A handle to ask for a stop and to wait for it.
+    /// Returns a handle to ask for the stop and to wait for it.
     #[must_use]
     pub fn control(&self) -> Control {
         self.control.clone()
     }
 
-    /// Work that [`finish`](Self::finish) waits for.
+    /// Returns the work that [`finish`](Self::finish) waits for.
     #[must_use]
     pub fn in_flight(&self) -> &InFlight {
         self.control.in_flight()
     }
 
-    /// `main` is through: waits for what is in flight, until the deadline, and returns the report. Without a request this
-    /// is one. Not cancel safe: dropped, the process is ended at the deadline.
+    /// Waits for what is in flight, until the deadline, and returns the report. Call it last in `main`.
+    ///
+    /// If no stop has been asked for, this asks for one.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: once it has been dropped, the process is ended at the deadline.
     pub async fn finish(self) -> StopReport {
-        let Self { control, finished, report, name, seat, .. } = self;
-        // The conductor has it too, to the end of the process.
-        drop(seat);
+        let Self { control, finished, report, name, registration, .. } = self;
+        // The conductor's thread keeps another reference to the end of the process.
+        drop(registration);
         finished.cancel();
-        control.tell(Message::Close(Cause::Finished("main".to_owned())));
+        control.send(Message::Close(Cause::Finished("main".to_owned())));
         let report = match report.await {
-            Ok(Delivery { report, left, telling }) => {
+            Ok(Delivery { report, left, flushing }) => {
                 drop(left);
-                telling.told(TELL).await;
+                flushing.wait_async(PUBLISH_TIMEOUT).await;
                 report
             }
             Err(_) => StopReport::refused(&name, &BuildError::Thread(std::io::Error::other("it has panicked"))),
@@ -171,20 +202,4 @@ impl Shutdown {
         control.move_on(Stage::Closed);
         report
     }
-}
-
-/// The application itself, which the drain waits for.
-fn main_entry(finished: CancellationToken) -> Entry {
-    let mut entry = Entry::new("main".to_owned());
-    entry.hook(
-        Phase::Drain,
-        Box::new(move |_| {
-            Box::pin(async move {
-                finished.cancelled().await;
-                Ok(())
-            })
-        }),
-    );
-    entry.hooks_are_ours();
-    entry
 }

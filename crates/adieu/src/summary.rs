@@ -1,4 +1,4 @@
-//! From the machine's steps to the report.
+//! Makes the report of the steps that the machine has recorded.
 
 use std::time::Duration;
 

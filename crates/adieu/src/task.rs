@@ -8,13 +8,15 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::caught::{Ended, caught};
+use crate::catch_unwind::{BoxFuture, Completion, catch_unwind_future};
 use crate::component::Component;
 use crate::control::{Control, Message};
-use crate::hook::{BoxError, Entry, HookResult, Slot, lock};
+use crate::error::BoxError;
+use crate::hook::{Entry, HookResult, Slot};
+use crate::lock::lock;
 use crate::report::Cause;
 
-/// What a task is given. Dereferences to [`Control`].
+/// Given to a task of [`App::task`]: tells when the task should end. Dereferences to [`Control`].
 #[derive(Debug, Clone)]
 pub struct TaskContext {
     control: Control,
@@ -22,19 +24,25 @@ pub struct TaskContext {
 }
 
 impl TaskContext {
-    /// Returns when the task is asked to end: take nothing new on, finish what there is, return. It is asked in the
-    /// quiesce phase, after all that come after it, and aborted when the drain is out of time. Cancel safe.
+    /// Returns when the task is asked to end: take on nothing new, finish the work at hand, return.
+    ///
+    /// A task is asked in the quiesce phase, when everything that comes after it has quiesced. It is aborted when the
+    /// drain is out of time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn asked_to_end(&self) {
         self.asked.cancelled().await;
     }
 
-    /// Whether it has been asked to end.
+    /// Whether the task has been asked to end, for a loop that polls.
     #[must_use]
     pub fn is_asked_to_end(&self) -> bool {
         self.asked.is_cancelled()
     }
 
-    /// The token behind [`asked_to_end`](Self::asked_to_end), for code that knows such tokens.
+    /// Returns the token behind [`asked_to_end`](Self::asked_to_end), for code that takes a `CancellationToken`.
     #[must_use]
     pub fn token(&self) -> &CancellationToken {
         &self.asked
@@ -49,21 +57,32 @@ impl std::ops::Deref for TaskContext {
     }
 }
 
+/// A task, its types erased.
+type TaskFn = Box<dyn FnOnce(TaskContext) -> BoxFuture<Result<(), BoxError>> + Send>;
+
+fn erased<F, Fut>(task: F) -> TaskFn
+where
+    F: FnOnce(TaskContext) -> Fut + Send + 'static,
+    Fut: Future<Output: HookResult> + Send + 'static,
+{
+    Box::new(|context| Box::pin(async move { task(context).await.into_result() }))
+}
+
 /// Whether the end of a task is the end of the application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum TaskKind {
     Side,
     Main,
 }
 
-/// A task under way.
+/// A task that runs.
 struct Task {
     asked: CancellationToken,
     ended: watch::Receiver<Option<Result<(), String>>>,
     abort: Mutex<Option<AbortHandle>>,
 }
 
-/// Aborts the task if the drain that waits for it is itself cut.
+/// Aborts the task if the drain hook that waits for it is cut.
 struct AbortUnlessEnded<'a>(&'a Task);
 
 impl Drop for AbortUnlessEnded<'_> {
@@ -75,7 +94,7 @@ impl Drop for AbortUnlessEnded<'_> {
 }
 
 impl Task {
-    /// Not cancel safe: dropped before the task has ended, it aborts it.
+    /// Returns how the task ended. Not cancel safe: dropped before that, it aborts the task.
     async fn drained(&self) -> Result<(), BoxError> {
         let _abort = AbortUnlessEnded(self);
         let mut ended = self.ended.clone();
@@ -88,33 +107,28 @@ impl Task {
 }
 
 impl App {
-    /// Registers a task that runs beside the others and may end when it likes. An error or a panic of it stops the
-    /// application, which has failed then.
-    pub fn task<R, F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
+    /// Registers a task that runs beside the others and may end when it likes.
+    ///
+    /// An error or a panic of the task stops the application, which has failed then. In a stop the task is
+    /// [asked to end](TaskContext::asked_to_end) and awaited.
+    pub fn task<F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
     where
-        R: HookResult,
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
+        Fut: Future<Output: HookResult> + Send + 'static,
     {
-        self.register_task(name.into(), Kind::Side, task)
+        self.register_task(name.into(), TaskKind::Side, erased(task))
     }
 
-    /// As [`task`](Self::task), for one whose end is the end of the application, with or without an error.
-    pub fn main_task<R, F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
+    /// Registers a task, as [`task`](Self::task), whose end stops the application, with or without an error.
+    pub fn main_task<F, Fut>(&self, name: impl Into<String>, task: F) -> Component<'_, ()>
     where
-        R: HookResult,
         F: FnOnce(TaskContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
+        Fut: Future<Output: HookResult> + Send + 'static,
     {
-        self.register_task(name.into(), Kind::Main, task)
+        self.register_task(name.into(), TaskKind::Main, erased(task))
     }
 
-    fn register_task<R, F, Fut>(&self, name: String, kind: Kind, task: F) -> Component<'_, ()>
-    where
-        R: HookResult,
-        F: FnOnce(TaskContext) -> Fut + Send + 'static,
-        Fut: Future<Output = R> + Send + 'static,
-    {
+    fn register_task(&self, name: String, kind: TaskKind, task: TaskFn) -> Component<'_, ()> {
         let slot: Slot<Task> = Slot::empty();
         let (started, quiesced, drained) = (slot.clone(), slot.clone(), slot);
         let mut entry = Entry::new(name.clone());
@@ -149,21 +163,16 @@ impl App {
     }
 }
 
-fn spawn<R, F, Fut>(name: String, kind: Kind, task: F, control: Control) -> Task
-where
-    R: HookResult,
-    F: FnOnce(TaskContext) -> Fut + Send + 'static,
-    Fut: Future<Output = R> + Send + 'static,
-{
+fn spawn(name: String, kind: TaskKind, task: TaskFn, control: Control) -> Task {
     let asked = CancellationToken::new();
     let (end, ended) = watch::channel(None);
     let context = TaskContext { control: control.clone(), asked: asked.clone() };
     let running = async move {
-        let outcome = caught(move || Box::pin(async move { task(context).await.into_result() })).await;
+        let outcome = catch_unwind_future(move || task(context)).await;
         let result = result(outcome);
         match &result {
-            Err(error) => control.tell(Message::Close(Cause::Fatal { component: name, error: error.clone() })),
-            Ok(()) if kind == Kind::Main => control.tell(Message::Close(Cause::Finished(name))),
+            Err(error) => control.send(Message::Close(Cause::Fatal { component: name, error: error.clone() })),
+            Ok(()) if kind == TaskKind::Main => control.send(Message::Close(Cause::Finished(name))),
             Ok(()) => {}
         }
         end.send_replace(Some(result));
@@ -172,7 +181,7 @@ where
     Task { asked, ended, abort: Mutex::new(Some(abort)) }
 }
 
-fn result(ended: Ended) -> Result<(), String> {
+fn result(ended: Completion) -> Result<(), String> {
     match ended.how {
         End::Done => Ok(()),
         End::Failed => Err(ended.error.unwrap_or_default()),

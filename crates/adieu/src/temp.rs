@@ -1,4 +1,4 @@
-//! Files that go with the application.
+//! Files that are removed when the application stops.
 
 use std::convert::Infallible;
 use std::fs;
@@ -10,26 +10,28 @@ use std::sync::{Arc, OnceLock};
 use crate::app::App;
 use crate::component::Component;
 
-/// Which file it is, whatever its name: device and inode.
+/// Identifies a file whatever its name: device and inode.
 type Identity = (u64, u64);
 
 impl App {
-    /// A file, socket or directory (with all that is in it) that is removed when the stop has come to it, after all that come
-    /// [`after`](Component::after) it, and also when a start fails. Who makes it, and when, is the application's business; a
-    /// path where nothing is at the end is nothing to remove.
+    /// Registers a file, socket or directory (with its contents) that is removed in a stop, when everything that comes
+    /// [`after`](Component::after) it has stopped, and also when a start fails.
     ///
-    /// What lies there when the application begins to serve is what is removed: if somebody else has put another file in its
-    /// place since then (the next generation its own socket), that is left alone. A symbolic link is removed, not followed.
+    /// The application makes the path, when it likes. If nothing is there in the end, nothing is removed.
+    ///
+    /// Only the file that is there when the application begins to serve is removed. If another process has put a file
+    /// of its own in its place since then (the next generation its socket), that file is left alone. A symbolic link is
+    /// removed, not followed.
     pub fn temp_path(&self, path: impl Into<PathBuf>) -> Component<'_, PathBuf> {
         let path = path.into();
         let ours: Arc<OnceLock<Option<Identity>>> = Arc::default();
-        let seen = Arc::clone(&ours);
+        let recorded = Arc::clone(&ours);
         self.component(format!("temporary {}", path.display()))
             .start(move |context| async move {
                 let watched = path.clone();
                 tokio::spawn(async move {
                     context.serving().await;
-                    seen.get_or_init(|| identity(&watched).ok().flatten());
+                    recorded.get_or_init(|| identity(&watched).ok().flatten());
                 });
                 Ok::<_, Infallible>(path)
             })
@@ -48,7 +50,7 @@ fn identity(path: &Path) -> io::Result<Option<Identity>> {
     }
 }
 
-/// Removes what is there, unless it is known to be somebody else's.
+/// Removes the file at `path`, unless it is known to be another than `ours`.
 fn remove(path: &Path, ours: Option<Identity>) -> io::Result<()> {
     let Some(present) = identity(path)? else { return Ok(()) };
     if ours.is_some_and(|ours| ours != present) {

@@ -1,4 +1,4 @@
-//! Other people's code as a task of the runtime that tells how it ended; and the library's own, whose first step needs none.
+//! Starts and hooks as tasks of the runtime that send how they ended.
 
 use std::task::{Context, Poll, Waker};
 
@@ -8,20 +8,20 @@ use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::caught::{BoxFuture, Ended, caught};
+use crate::catch_unwind::{BoxFuture, Completion, catch_unwind_future};
 use crate::clock;
-use crate::control::{Message, Post};
-use crate::hook::BoxError;
+use crate::control::{Mailbox, Message};
+use crate::error::BoxError;
 
-/// A start or a hook under way.
-pub(crate) struct Running {
+/// A start or a hook that runs.
+pub(crate) struct RunningWork {
     task: AbortHandle,
     cut: CancellationToken,
     pub(crate) since: Timestamp,
 }
 
-impl Running {
-    /// It is out of time: says so, and drops its future as soon as that lets go of its thread.
+impl RunningWork {
+    /// Cuts it, as it is out of time: cancels its token, and drops its future at the next `.await`.
     pub(crate) fn cut(&self) {
         self.cut.cancel();
         self.task.abort();
@@ -29,58 +29,57 @@ impl Running {
 }
 
 /// A start or a hook that is about to run.
-pub(crate) struct Work(BoxFuture<Ended>);
+pub(crate) struct Work(BoxFuture<Completion>);
 
 impl Work {
     pub(crate) fn new<M>(make: M) -> Self
     where
         M: FnOnce() -> BoxFuture<Result<(), BoxError>> + Send + 'static,
     {
-        Self(Box::pin(caught(make)))
+        Self(Box::pin(catch_unwind_future(make)))
     }
 
-    /// Its first step on this very thread, so nothing of it may block. Most of a stop's own hooks have nothing to wait for,
-    /// and to wake a thread for them takes longer than they do.
-    pub(crate) fn first_step(&mut self, runtime: &Handle) -> Option<Ended> {
+    /// Polls it once on this thread, which it must not block. Most hooks of the library have nothing to wait for, and
+    /// to wake a thread takes longer than they do.
+    pub(crate) fn first_step(&mut self, runtime: &Handle) -> Option<Completion> {
         let _within = runtime.enter();
         match self.0.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(ended) => Some(ended),
-            // Whoever runs it asks again, with a waker.
+            // `spawn_on` polls it again, with a waker.
             Poll::Pending => None,
         }
     }
 
-    /// Its span is made by the task: a subscriber that blocks does not block this thread.
-    pub(crate) fn spawn(
+    /// Spawns it. The task makes its span, as a subscriber may block.
+    pub(crate) fn spawn_on(
         self,
         runtime: &Handle,
-        post: Post,
+        mailbox: Mailbox,
         cut: CancellationToken,
         span: impl FnOnce() -> tracing::Span + Send + 'static,
-        message: impl FnOnce(Ended) -> Message + Send + 'static,
-    ) -> Running {
-        let mut end = TellEnd { tell: Some((message, post)), ended: None };
+        message: impl FnOnce(Completion) -> Message + Send + 'static,
+    ) -> RunningWork {
+        let mut end = SendOnDrop { message: Some((message, mailbox)), ended: None };
         let task = runtime.spawn(async move {
             let ended = self.0.instrument(span()).await;
             end.ended = Some(ended);
             drop(end);
         });
-        Running { task: task.abort_handle(), cut, since: clock::now() }
+        RunningWork { task: task.abort_handle(), cut, since: clock::now() }
     }
 }
 
-/// Tells how a task ended, also when it is aborted or its runtime is gone.
-struct TellEnd<F: FnOnce(Ended) -> Message> {
-    tell: Option<(F, Post)>,
-    ended: Option<Ended>,
+/// Sends how a task ended, also when it is aborted or its runtime is gone.
+struct SendOnDrop<F: FnOnce(Completion) -> Message> {
+    message: Option<(F, Mailbox)>,
+    ended: Option<Completion>,
 }
 
-impl<F: FnOnce(Ended) -> Message> Drop for TellEnd<F> {
+impl<F: FnOnce(Completion) -> Message> Drop for SendOnDrop<F> {
     fn drop(&mut self) {
-        if let Some((message, post)) = self.tell.take() {
-            let ended = self.ended.take().unwrap_or_else(Ended::cancelled);
-            // The conductor is through: it does not wait for this one any more.
-            post.send(message(ended));
+        if let Some((message, mailbox)) = self.message.take() {
+            let ended = self.ended.take().unwrap_or_else(Completion::cancelled);
+            mailbox.send(message(ended));
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::tables::markdown;
 
 /// The bench's name of each way to count, and what the table calls it.
 const WAYS: &[(&str, &str)] = &[
-    ("adieu_place", "adieu: `Place::enter`, per request"),
+    ("adieu_token", "adieu: `InFlightCounter::token`, per request"),
     ("adieu_named_guard", "adieu: `InFlight::guard`, named, exact age"),
     ("arc_clone_and_drop", "`Arc` clone and drop"),
     ("atomic_counter", "one atomic counter"),
@@ -64,7 +64,7 @@ mod tests {
 
     const TREE: &str = "\
 guards                  fastest       │ slowest       │ median        │ mean          │ samples │ iters
-├─ adieu_place                        │               │               │               │         │
+├─ adieu_token                        │               │               │               │         │
 │  ├─ t=1               6.6 ns        │ 38 ns         │ 6.7 ns        │ 7 ns          │ 100     │ 409600
 │  ╰─ t=2               8.1 ns        │ 91 ns         │ 1.2 µs        │ 9 ns          │ 100     │ 409600
 ╰─ other                              │               │               │               │         │
@@ -74,7 +74,7 @@ guards                  fastest       │ slowest       │ median        │ me
 
     #[test]
     fn medians_are_read_from_the_tree() {
-        assert_eq!(medians(TREE, "adieu_place"), [6.7, 1200.0]);
+        assert_eq!(medians(TREE, "adieu_token"), [6.7, 1200.0]);
         assert_eq!(medians(TREE, "other"), [1.7, 0.9]);
         assert_eq!(medians(TREE, "nothing"), [0.0; 0]);
     }

@@ -14,27 +14,24 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tower_service::Service;
 
-use super::answer::answer;
-use super::connections::{Connection, ConnectionState, Stage};
-use super::draining::Level;
-use super::front::{Front, Transport};
+use super::connection_state::ConnectionState;
+use super::connections::{Connection, ConnectionStage};
+use super::h2_executor::H2Executor;
+use super::level::Level;
+use super::protocol_io::{ProtocolIo, Transport};
+use super::response::respond;
+use super::service::HttpService;
 use super::settings::Serve;
 use super::stream::Stream;
-use super::streams::Streams;
-use crate::hook::BoxError;
 
 /// How an HTTP/2 client begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// How long a connection has for its first byte even if it is accepted at the very stop: the accept queue holds some whose
-/// request is a moment behind.
+/// How long a new connection has for its first byte in a stop. The accept queue holds connections whose request follows
+/// a moment later.
 const FIRST_BYTE: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +40,7 @@ enum Protocol {
     Http2,
 }
 
-/// Which protocol the first bytes belong to; `None` while they could still be the beginning of either.
+/// Tells the protocol by the first bytes; `None` while they could begin either.
 fn protocol(first: &[u8]) -> Option<Protocol> {
     let common = first.len().min(PREFACE.len());
     match first[..common] == PREFACE[..common] {
@@ -53,16 +50,8 @@ fn protocol(first: &[u8]) -> Option<Protocol> {
     }
 }
 
-/// Serves a connection to its end.
-pub(super) async fn serve<S, B>(connection: Arc<Connection>, service: S, settings: Arc<Serve>)
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
+/// Serves one connection to its end.
+pub(super) async fn serve<S: HttpService>(connection: Arc<Connection>, service: S, settings: Arc<Serve>) {
     connection.introduce().await;
     let stream = Stream::new(Arc::clone(&connection), Bytes::new());
     let opened = tokio::select! {
@@ -72,19 +61,19 @@ where
     };
     match opened {
         None => {}
-        Some((front, Protocol::Http1)) => http1(front, service, &settings).await,
-        Some((front, Protocol::Http2)) => http2(front, service, &settings).await,
+        Some((io, Protocol::Http1)) => http1(io, service, &settings).await,
+        Some((io, Protocol::Http2)) => http2(io, service, &settings).await,
     }
 }
 
-/// Reads until the protocol is known; `None` when that never happens.
-async fn open(stream: Stream, settings: &Serve) -> Option<(Front, Protocol)> {
+/// Reads until the protocol is known; `None` if the connection ends before.
+async fn open(stream: Stream, settings: &Serve) -> Option<(ProtocolIo, Protocol)> {
     let connection = Arc::clone(stream.connection());
     let transport = transport(stream, settings).await?;
-    let mut front = Front::new(transport, connection, !settings.linger.is_zero());
-    while front.peek_more().await.ok()? {
-        if let Some(protocol) = protocol(front.first()) {
-            return Some((front, protocol));
+    let mut io = ProtocolIo::new(transport, connection, !settings.linger.is_zero());
+    while io.peek_more().await.ok()? {
+        if let Some(protocol) = protocol(io.first()) {
+            return Some((io, protocol));
         }
     }
     None
@@ -102,79 +91,63 @@ async fn transport(stream: Stream, settings: &Serve) -> Option<Transport> {
     let accepted = tokio_rustls::TlsAcceptor::from(Arc::clone(config)).accept(stream).await.ok()?;
     if let Some(shown) = accepted.get_ref().1.peer_certificates() {
         let certificates = shown.iter().map(|one| one.clone().into_owned()).collect();
-        // The only handshake of this connection.
+        // Cannot fail: a connection has one handshake.
         let _first = connection.certificates.set(certificates);
     }
     Some(Transport::Tls(Box::new(accepted)))
 }
 
-/// Returns when a connection that has not said what it wants has to go.
+/// Returns when a connection whose protocol is not known yet must end.
 async fn unwanted(connection: &Connection) {
     connection.reached(Level::Closing).await;
-    if connection.stage() == Stage::New && !connection.socket.has_input() {
+    if connection.stage() == ConnectionStage::New && !connection.socket.has_input() {
         tokio::time::sleep(FIRST_BYTE.saturating_sub(connection.age())).await;
     }
-    if connection.stage() != Stage::New || connection.socket.has_input() {
-        // Something has come: it has the time that a handshake has.
+    if connection.stage() != ConnectionStage::New || connection.socket.has_input() {
+        // Bytes have come, so the connection has the time of a handshake.
         connection.reached(Level::Overdue).await;
     }
 }
 
-async fn http1<S, B>(front: Front, service: S, settings: &Serve)
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    let connection = Arc::clone(front.connection());
-    connection.go(Stage::Requests);
+async fn http1<S: HttpService>(io: ProtocolIo, service: S, settings: &Serve) {
+    let connection = Arc::clone(io.connection());
+    connection.go(ConnectionStage::Requests);
     let counted = Arc::clone(&connection);
-    let service = service_fn(move |request| answer(service.clone(), request, Arc::clone(&counted)));
+    let service = service_fn(move |request| respond(service.clone(), request, Arc::clone(&counted)));
     let mut builder = hyper::server::conn::http1::Builder::new();
     if let Some(limit) = settings.header_timeout {
         builder.timer(TokioTimer::new()).header_read_timeout(limit);
     }
-    // Its end in a stop is the end of its input, which `Front` decides: what has been read by then is answered.
-    let protocol = builder.serve_connection(TokioIo::new(front), service).with_upgrades();
+    // In a stop, `ProtocolIo` ends the input, and hyper ends when it has answered what was read before.
+    let protocol = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
     tokio::select! {
         biased;
         _ended = protocol => {}
         () = connection.reached(Level::Cut) => return,
     }
-    // Unless the socket has ended with the protocol, it has been handed to the application.
-    connection.go(Stage::Hijacked);
+    // No effect if the socket was closed with the protocol. Else the protocol was upgraded.
+    connection.go(ConnectionStage::Hijacked);
 }
 
-async fn http2<S, B>(mut front: Front, service: S, settings: &Serve)
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    let connection = Arc::clone(front.connection());
-    connection.go(Stage::Requests);
+async fn http2<S: HttpService>(mut io: ProtocolIo, service: S, settings: &Serve) {
+    let connection = Arc::clone(io.connection());
+    connection.go(ConnectionStage::Requests);
     connection.early.store(true, Ordering::SeqCst);
-    // Those that come in the announce phase are served until the quiesce: sent away at once, their clients would come
-    // again and again while whoever sends them here has not noticed.
-    let away = if connection.level() < Level::Announced { Level::Announced } else { Level::Draining };
-    front.goes_away(away);
+    // A connection that is accepted in the announce phase is served until the quiesce. GOAWAY at once would make its
+    // client connect here again and again, until its load balancer has noticed.
+    let goaway = if connection.level() < Level::Announced { Level::Announced } else { Level::Draining };
+    io.goes_away(goaway);
     let counted = Arc::clone(&connection);
-    let service = service_fn(move |request| answer(service.clone(), request, Arc::clone(&counted)));
-    let mut builder = hyper::server::conn::http2::Builder::new(Streams(Arc::clone(&connection)));
+    let service = service_fn(move |request| respond(service.clone(), request, Arc::clone(&counted)));
+    let mut builder = hyper::server::conn::http2::Builder::new(H2Executor(Arc::clone(&connection)));
     builder.timer(TokioTimer::new()).enable_connect_protocol();
-    let mut protocol = pin!(builder.serve_connection(TokioIo::new(front), service));
+    let mut protocol = pin!(builder.serve_connection(TokioIo::new(io), service));
     tokio::select! {
         biased;
         _ended = protocol.as_mut() => return,
         () = connection.reached(Level::Closing) => {}
     }
-    // GOAWAY once more and a PING, then, when that comes back, GOAWAY with the last stream.
+    // hyper sends GOAWAY and a PING, and when the PING is acknowledged, GOAWAY with the last stream.
     protocol.as_mut().graceful_shutdown();
     tokio::select! {
         biased;
@@ -190,7 +163,7 @@ where
             () = tokio::time::sleep(settings.handshake) => {}
         }
         if connection.state() == ConnectionState::Idle && connection.moved.load(Ordering::Relaxed) == moved {
-            // The settings or the PING's answer never came.
+            // The client has not acknowledged the settings or the PING.
             return;
         }
     }

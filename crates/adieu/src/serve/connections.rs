@@ -8,108 +8,59 @@ use std::task::Waker;
 use std::time::Duration;
 
 use adieu_core::Timestamp;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use super::draining::{Level, Told};
+use super::connection_state::{ConnectionCounts, ConnectionState, OpenConnection};
+use super::level::{CurrentLevel, Level};
 use super::socket::Socket;
 use crate::clock;
-use crate::hook::lock;
-use crate::place::{Entered, Place};
+use crate::counter::{InFlightCounter, InFlightToken};
+use crate::lock::lock;
 
-/// The state of a connection.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ConnectionState {
-    /// Accepted; not a byte of it has been read.
-    New,
-    /// The first bytes have been read; which protocol it is, or a TLS handshake, is not through.
-    Handshake,
-    /// A request is being answered.
-    Active,
-    /// Between an answer and the next request.
-    Idle,
-    /// Upgraded (a WebSocket): it belongs to the application, or with HTTP/2 a stream of it does while nothing else is
-    /// answered.
-    Hijacked,
-    /// Gone, or only waiting for the other side to see that.
-    Closed,
-}
-
-/// How many connections are in each state.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct ConnectionCounts {
-    /// Accepted; not a byte has been read.
-    pub new: usize,
-    /// Which protocol it is, or a TLS handshake, is not through.
-    pub handshake: usize,
-    /// Being answered.
-    pub active: usize,
-    /// Between two requests.
-    pub idle: usize,
-    /// Upgraded.
-    pub hijacked: usize,
-    /// Gone, since the start.
-    pub closed: usize,
-}
-
-impl ConnectionCounts {
-    /// All that are not closed.
-    #[must_use]
-    pub const fn open(&self) -> usize {
-        self.new + self.handshake + self.active + self.idle + self.hijacked
-    }
-}
-
-/// An open connection.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OpenConnection {
-    /// Who is at the other end; `None` for a Unix socket.
-    pub peer: Option<SocketAddr>,
-    /// Its state.
-    pub state: ConnectionState,
-    /// How long ago it was accepted.
-    pub age: Duration,
-}
-
-/// What a connection is, apart from whether a request is being answered.
+/// What a connection is used for, apart from whether a request is being answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Stage {
+pub(super) enum ConnectionStage {
     New,
     Handshake,
-    /// A protocol that marks its requests.
+    /// By a protocol that marks its requests.
     Requests,
-    /// A protocol that does not: always active.
+    /// By a protocol that does not: always active.
     Whole,
     Hijacked,
     Closed,
 }
 
-const STAGES: [Stage; 6] =
-    [Stage::New, Stage::Handshake, Stage::Requests, Stage::Whole, Stage::Hijacked, Stage::Closed];
+const CONNECTION_STAGES: [ConnectionStage; 6] = [
+    ConnectionStage::New,
+    ConnectionStage::Handshake,
+    ConnectionStage::Requests,
+    ConnectionStage::Whole,
+    ConnectionStage::Hijacked,
+    ConnectionStage::Closed,
+];
 
 /// All connections of one server. Nothing in here is touched by a request.
 #[derive(Debug)]
 pub(super) struct Connections {
     next: AtomicU64,
-    open: Mutex<HashMap<u64, Open>>,
+    open: Mutex<HashMap<u64, OpenEntry>>,
     none_open: Notify,
-    pub(super) told: Told,
-    /// Requests, upgraded connections and close hooks, by which the stop's report names those that it waited for in vain.
-    requests: Place,
-    hijacked: Place,
-    pub(super) hooks: Place,
+    pub(super) stop_level: CurrentLevel,
+    /// Counters of requests, upgraded connections and close hooks, for the drain and its report.
+    requests: InFlightCounter,
+    hijacked: InFlightCounter,
+    pub(super) hooks: InFlightCounter,
 }
 
 #[derive(Debug)]
-struct Open {
+struct OpenEntry {
     connection: Arc<Connection>,
-    /// Of the task that serves it, from its first step on.
+    /// Waker of the task that serves it, from its first step on.
     waker: Option<Waker>,
 }
 
-/// One of them.
+/// One connection, from its accept to its close.
 #[derive(Debug)]
 pub(super) struct Connection {
     id: u64,
@@ -118,31 +69,33 @@ pub(super) struct Connection {
     busy: AtomicUsize,
     /// Streams of HTTP/2 that belong to the application.
     upgraded: AtomicUsize,
-    /// Bytes have come since the last request began: the next one's beginning, or a body's rest.
+    /// Bytes have come since the last request began: the beginning of the next, or the rest of a body.
     pub(super) partial: AtomicBool,
-    /// The last write could not be made: not everything is out.
+    /// The last write would have blocked, so there is more to write.
     pub(super) blocked: AtomicBool,
-    /// Something was answered in the drain, and the other side may still send: its last bytes are to be read before the
-    /// close, as a reset could destroy that answer.
+    /// A response of HTTP was handed over to the protocol, which has not flushed since: some of it may not be written yet.
+    pub(super) unflushed: AtomicBool,
+    /// A response was sent in the drain while the client may still send. Its last bytes must be read before the close:
+    /// a reset could destroy the response.
     pub(super) owed: AtomicBool,
-    /// Its protocol says itself that it ends, as soon as the stop begins (HTTP/2).
+    /// The protocol tells the client itself that the connection ends, as soon as a stop begins (HTTP/2).
     pub(super) early: AtomicBool,
-    /// Reads and writes that moved something.
+    /// Number of reads and writes that moved bytes.
     pub(super) moved: AtomicUsize,
     since: Timestamp,
     pub(super) peer: Option<SocketAddr>,
     pub(super) socket: Socket,
-    /// Those that the client has shown in its handshake.
+    /// The certificates of the client, from the TLS handshake.
     #[cfg(feature = "tls")]
-    pub(super) certificates: std::sync::OnceLock<Vec<super::rustls::pki_types::CertificateDer<'static>>>,
-    hijack: Mutex<Option<Entered>>,
+    pub(super) certificates: std::sync::OnceLock<Vec<tokio_rustls::rustls::pki_types::CertificateDer<'static>>>,
+    hijack: Mutex<Option<InFlightToken>>,
     all: Arc<Connections>,
 }
 
 impl Connections {
-    pub(super) fn new(requests: Place, hijacked: Place, hooks: Place) -> Self {
+    pub(super) fn new(requests: InFlightCounter, hijacked: InFlightCounter, hooks: InFlightCounter) -> Self {
         let (next, open, none_open) = (AtomicU64::new(0), Mutex::default(), Notify::new());
-        Self { next, open, none_open, told: Told::default(), requests, hijacked, hooks }
+        Self { next, open, none_open, stop_level: CurrentLevel::default(), requests, hijacked, hooks }
     }
 
     /// Registers an accepted connection. It is open until [`Connection::close`].
@@ -150,11 +103,12 @@ impl Connections {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let connection = Arc::new(Connection {
             id,
-            stage: AtomicU8::new(Stage::New as u8),
+            stage: AtomicU8::new(ConnectionStage::New as u8),
             busy: AtomicUsize::new(0),
             upgraded: AtomicUsize::new(0),
             partial: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            unflushed: AtomicBool::new(false),
             owed: AtomicBool::new(false),
             early: AtomicBool::new(false),
             moved: AtomicUsize::new(0),
@@ -166,11 +120,11 @@ impl Connections {
             hijack: Mutex::default(),
             all: Arc::clone(self),
         });
-        lock(&self.open).insert(id, Open { connection: Arc::clone(&connection), waker: None });
+        lock(&self.open).insert(id, OpenEntry { connection: Arc::clone(&connection), waker: None });
         connection
     }
 
-    /// How many there have been.
+    /// How many connections have been accepted.
     pub(super) fn accepted(&self) -> u64 {
         self.next.load(Ordering::Relaxed)
     }
@@ -196,7 +150,7 @@ impl Connections {
 
     pub(super) fn list(&self) -> Vec<OpenConnection> {
         let now = clock::now();
-        let one = |of: &Open| {
+        let one = |of: &OpenEntry| {
             let of = &of.connection;
             OpenConnection { peer: of.peer, state: of.state(), age: now.since(of.since) }
         };
@@ -205,37 +159,39 @@ impl Connections {
         list
     }
 
-    /// Whether one is open.
-    pub(super) fn any(&self) -> bool {
+    /// Whether any connection is open.
+    pub(super) fn any_open(&self) -> bool {
         !lock(&self.open).is_empty()
     }
 
-    /// Returns when none is open. Cancel safe.
+    /// Returns when no connection is open. Cancel safe.
     pub(super) async fn all_closed(&self) {
         loop {
-            // Made before the look: what closes after the look wakes it.
+            // Before the look at `open`: a close after the look wakes it.
             let none_open = self.none_open.notified();
-            if !self.any() {
+            if !self.any_open() {
                 return;
             }
             none_open.await;
         }
     }
 
-    /// Lets the connections look at how far the stop is: all of them once that ends idle ones, before that those that have
-    /// something to say. A task that has not made its first step looks then: it says
-    /// who it is under the same lock before.
+    /// Raises the level and wakes the connections that must look at it: those that say GOAWAY, and from `Closing` on
+    /// all.
+    ///
+    /// A connection whose task has not made its first step has no waker yet. It sees the level in that step, as
+    /// [`Connection::introduce`] takes the same lock first.
     pub(super) fn raise(&self, to: Level) {
-        self.told.raise(to);
-        let concerned = |open: &&Open| to >= Level::Closing || open.connection.early.load(Ordering::SeqCst);
+        self.stop_level.raise(to);
+        let concerned = |open: &&OpenEntry| to >= Level::Closing || open.connection.early.load(Ordering::SeqCst);
         let open = lock(&self.open);
         let wakers: Vec<Waker> = open.values().filter(concerned).filter_map(|open| open.waker.clone()).collect();
         drop(open);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Takes idle connections out of what a drain waits for, and returns whom to wake to end them. Nothing of them is under
-    /// way, so it makes no difference to anybody whether they or the process end first; and waking thousands takes time.
+    /// Stops waiting for idle connections, and returns the wakers that end them. Nothing of them is under way, so the
+    /// process may end before they do; waking thousands takes time.
     pub(super) fn let_idle_go(&self) -> Vec<Waker> {
         let mut wakers = Vec::new();
         let mut open = lock(&self.open);
@@ -252,7 +208,7 @@ impl Connections {
         wakers
     }
 
-    /// Cuts all that are open: whoever serves them lets go, whoever reads or writes comes to an end.
+    /// Cuts all open connections: their tasks end, and reads and writes return.
     pub(super) fn cut(&self) {
         self.raise(Level::Cut);
         let open: Vec<Arc<Connection>> = lock(&self.open).values().map(|open| Arc::clone(&open.connection)).collect();
@@ -266,50 +222,52 @@ impl Connection {
     }
 
     pub(super) fn level(&self) -> Level {
-        self.all.told.level()
+        self.all.stop_level.get()
     }
 
-    pub(super) fn stage(&self) -> Stage {
+    pub(super) fn stage(&self) -> ConnectionStage {
         let stage = usize::from(self.stage.load(Ordering::SeqCst));
-        STAGES.get(stage).copied().unwrap_or(Stage::Closed)
+        CONNECTION_STAGES.get(stage).copied().unwrap_or(ConnectionStage::Closed)
     }
 
     pub(super) fn state(&self) -> ConnectionState {
         match self.stage() {
-            Stage::New => ConnectionState::New,
-            Stage::Handshake => ConnectionState::Handshake,
-            Stage::Requests if self.busy.load(Ordering::SeqCst) > 0 => ConnectionState::Active,
-            Stage::Requests if self.upgraded.load(Ordering::SeqCst) > 0 => ConnectionState::Hijacked,
-            Stage::Requests => ConnectionState::Idle,
-            Stage::Whole => ConnectionState::Active,
-            Stage::Hijacked => ConnectionState::Hijacked,
-            Stage::Closed => ConnectionState::Closed,
+            ConnectionStage::New => ConnectionState::New,
+            ConnectionStage::Handshake => ConnectionState::Handshake,
+            ConnectionStage::Requests if self.busy.load(Ordering::SeqCst) > 0 => ConnectionState::Active,
+            ConnectionStage::Requests if self.upgraded.load(Ordering::SeqCst) > 0 => ConnectionState::Hijacked,
+            ConnectionStage::Requests => ConnectionState::Idle,
+            ConnectionStage::Whole => ConnectionState::Active,
+            ConnectionStage::Hijacked => ConnectionState::Hijacked,
+            ConnectionStage::Closed => ConnectionState::Closed,
         }
     }
 
-    /// Whether it is between two requests of HTTP/1 and nothing has come in or is to go out.
+    /// Whether the connection is between two requests of HTTP/1, with nothing to read or to write.
     fn is_at_rest(&self) -> bool {
         // In the order in which a request goes: from the kernel to what was read, and from there to what is answered.
         let flags = [&self.early, &self.partial, &self.blocked, &self.owed];
         !self.socket.has_input()
             && flags.iter().all(|flag| !flag.load(Ordering::SeqCst))
             && self.state() == ConnectionState::Idle
+            // After the state: a response is marked before its request stops being counted.
+            && !self.unflushed.load(Ordering::SeqCst)
     }
 
     pub(super) fn age(&self) -> Duration {
         clock::now().since(self.since)
     }
 
-    /// Goes to another stage, unless it is closed.
-    pub(super) fn go(&self, to: Stage) {
-        let change = |from: u8| (from != Stage::Closed as u8).then_some(to as u8);
+    /// Changes the stage, unless the connection is closed.
+    pub(super) fn go(&self, to: ConnectionStage) {
+        let change = |from: u8| (from != ConnectionStage::Closed as u8).then_some(to as u8);
         let changed = self.stage.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
-        if changed.is_ok() && to == Stage::Hijacked {
-            *lock(&self.hijack) = Some(self.all.hijacked.enter_late());
+        if changed.is_ok() && to == ConnectionStage::Hijacked {
+            *lock(&self.hijack) = Some(self.all.hijacked.nested_token());
         }
     }
 
-    /// To be called within the task that serves it, first.
+    /// Registers the waker of the task that serves the connection. Call it first in that task.
     pub(super) async fn introduce(&self) {
         let waker = std::future::poll_fn(|context| std::task::Poll::Ready(context.waker().clone())).await;
         if let Some(open) = lock(&self.all.open).get_mut(&self.id) {
@@ -322,7 +280,8 @@ impl Connection {
         waker.into_iter().for_each(Waker::wake);
     }
 
-    /// Returns when the stop has come to `level`. Only within the task that has introduced itself; cancel safe.
+    /// Returns when the stop has come to `level`. Only within the task that has called [`introduce`](Self::introduce).
+    /// Cancel safe.
     pub(super) async fn reached(&self, level: Level) {
         let look = |_: &mut std::task::Context<'_>| match self.level() >= level {
             true => std::task::Poll::Ready(()),
@@ -331,22 +290,23 @@ impl Connection {
         std::future::poll_fn(look).await;
     }
 
-    /// A request is answered until the guard is dropped.
-    pub(super) fn busy(self: &Arc<Self>) -> Busy {
+    /// Counts a request that is being answered, until the guard is dropped.
+    pub(super) fn busy(self: &Arc<Self>) -> BusyGuard {
         self.busy.fetch_add(1, Ordering::SeqCst);
         self.partial.store(false, Ordering::Relaxed);
-        Busy { _in_flight: self.all.requests.enter_late(), connection: Arc::clone(self) }
+        BusyGuard { _in_flight: self.all.requests.nested_token(), connection: Arc::clone(self) }
     }
 
-    /// A stream of it belongs to the application until the guard is dropped.
-    pub(super) fn upgraded(self: &Arc<Self>) -> Upgraded {
+    /// Counts a stream that the application owns, until the guard is dropped.
+    pub(super) fn upgraded(self: &Arc<Self>) -> UpgradedStream {
         self.upgraded.fetch_add(1, Ordering::SeqCst);
-        Upgraded { _in_flight: self.all.hijacked.enter_late(), connection: Arc::clone(self) }
+        UpgradedStream { _in_flight: self.all.hijacked.nested_token(), connection: Arc::clone(self) }
     }
 
-    /// Nobody has the socket any more, or nothing that matters can come: the drain does not wait for it.
+    /// Closes the connection: the socket is gone, or nothing that matters can come. The drain does not wait for it any
+    /// more.
     pub(super) fn close(&self) {
-        self.stage.store(Stage::Closed as u8, Ordering::SeqCst);
+        self.stage.store(ConnectionStage::Closed as u8, Ordering::SeqCst);
         let mut open = lock(&self.all.open);
         let gone = open.remove(&self.id);
         let none = open.is_empty();
@@ -360,30 +320,36 @@ impl Connection {
 
 /// A request that is being answered.
 #[derive(Debug)]
-pub(super) struct Busy {
+pub(super) struct BusyGuard {
     connection: Arc<Connection>,
-    _in_flight: Entered,
+    _in_flight: InFlightToken,
 }
 
-impl Drop for Busy {
+impl BusyGuard {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl Drop for BusyGuard {
     fn drop(&mut self) {
         self.connection.partial.store(false, Ordering::Relaxed);
         self.connection.busy.fetch_sub(1, Ordering::SeqCst);
         if self.connection.level() >= Level::Closing {
-            // Idle now, which is to be looked at.
+            // The connection may be idle now, and then ends.
             self.connection.wake();
         }
     }
 }
 
-/// A stream that belongs to the application.
+/// A stream that the application owns.
 #[derive(Debug)]
-pub(super) struct Upgraded {
+pub(super) struct UpgradedStream {
     connection: Arc<Connection>,
-    _in_flight: Entered,
+    _in_flight: InFlightToken,
 }
 
-impl Drop for Upgraded {
+impl Drop for UpgradedStream {
     fn drop(&mut self) {
         self.connection.upgraded.fetch_sub(1, Ordering::SeqCst);
     }

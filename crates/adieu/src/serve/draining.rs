@@ -1,7 +1,8 @@
+//! How handlers learn that their server drains.
+
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll};
 
 use http_body::{Body, Frame, SizeHint};
@@ -9,53 +10,64 @@ use pin_project_lite::pin_project;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use super::connections::Connection;
+use super::level::{CurrentLevel, Level};
 
-/// How far the stop of a server is. Only ever goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(super) enum Level {
-    Serving,
-    /// Announce: answers ask for no other request on their connection.
-    Announced,
-    /// Quiesce: nothing new is accepted.
-    Draining,
-    /// The linger is over: idle connections close.
-    Closing,
-    /// The handshakes' budget is over too: what is no request by now does not get to be one.
-    Overdue,
-    /// The drain was cut.
-    Cut,
-}
-
-const LEVELS: [Level; 6] =
-    [Level::Serving, Level::Announced, Level::Draining, Level::Closing, Level::Overdue, Level::Cut];
-
-/// What all connections of a server look at: one load for each look.
-#[derive(Debug, Default)]
-pub(super) struct Told {
-    level: AtomicU8,
-    begun: CancellationToken,
-}
-
-impl Told {
-    pub(super) fn level(&self) -> Level {
-        let level = usize::from(self.level.load(Ordering::SeqCst));
-        LEVELS.get(level).copied().unwrap_or(Level::Cut)
-    }
-
-    /// Connections that sleep are to be woken after this.
-    pub(super) fn raise(&self, to: Level) {
-        self.level.fetch_max(to as u8, Ordering::SeqCst);
-        if to >= Level::Draining {
-            self.begun.cancel();
-        }
-    }
-}
-
-/// Told to every request, as an extension: whether the server is about to stop, and who asks. For answers that would never
-/// end by themselves (long polls, streams) and for upgraded connections. Cheap to clone.
+/// Tells a handler that its server drains, and who the client is. Cheap to clone.
 ///
-/// In axum it is an extractor (feature `axum`), or else `Extension(draining): Extension<adieu::serve::Draining>`.
+/// Every request has it as an extension. In axum it is an extractor (feature `axum`), or else
+/// `Extension(draining): Extension<adieu::serve::Draining>`. Of a protocol of one's own,
+/// [`TcpConnection::draining`](super::TcpConnection::draining) returns it.
+///
+/// # When not to use it
+///
+/// Only responses without an end need it: long polls, streams, upgraded connections. Other responses are finished
+/// without it, and server-sent events (`text/event-stream`) end by themselves.
+///
+/// # Examples
+///
+/// A long poll that answers early when the drain begins:
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use adieu::App;
+/// use adieu::serve::Draining;
+/// use axum::Router;
+/// use axum::routing::get;
+///
+/// async fn next_event() -> String {
+///     std::future::pending().await
+/// }
+///
+/// async fn poll(draining: Draining) -> String {
+///     tokio::select! {
+///         event = next_event() => event,
+///         () = draining.begun() => "nothing, ask again".to_owned(),
+///     }
+/// }
+///
+/// let app = App::new("shop");
+/// let api = app.serve("api", ([127, 0, 0, 1], 0), Router::new().route("/poll", get(poll)));
+/// let handle = api.handle();
+/// app.main_task("client", move |_| async move {
+///     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+///     let address = handle.get()?.local_addr().expect("an address");
+///     let mut client = tokio::net::TcpStream::connect(address).await?;
+///     client.write_all(b"GET /poll HTTP/1.1\r\nHost: shop\r\n\r\n").await?;
+///     tokio::spawn(async move {
+///         let mut response = String::new();
+///         client.read_to_string(&mut response).await.expect("a whole response");
+///         assert!(response.ends_with("nothing, ask again"));
+///     });
+///     while handle.get()?.connections().active == 0 {
+///         tokio::time::sleep(Duration::from_millis(1)).await;
+///     }
+///     Ok::<_, adieu::BoxError>(()) // the main task ends, so the stop begins
+/// })
+/// .after(&api);
+/// let report = app.run();
+/// assert_eq!(report.code(), 0, "{report}");
+/// ```
 #[derive(Debug, Clone)]
 pub struct Draining {
     connection: Arc<Connection>,
@@ -66,40 +78,48 @@ impl Draining {
         Self { connection }
     }
 
-    fn told(&self) -> &Told {
-        &self.connection.all().told
+    fn stop_level(&self) -> &CurrentLevel {
+        &self.connection.all().stop_level
     }
 
-    /// Who is at the other end of the connection; `None` for a Unix socket.
+    /// Returns the address of the client; `None` for a Unix socket.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
         self.connection.peer
     }
 
-    /// The certificates that the client has shown, its own first, where the TLS configuration asks for them and has verified
-    /// them; else none.
+    /// Returns the certificates of the client, its own first.
+    ///
+    /// Empty unless the TLS configuration asks for certificates, which it has verified then.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn peer_certificates(&self) -> &[super::rustls::pki_types::CertificateDer<'static>] {
+    pub fn peer_certificates(&self) -> &[tokio_rustls::rustls::pki_types::CertificateDer<'static>] {
         self.connection.certificates.get().map_or(&[], Vec::as_slice)
     }
 
-    /// Whether the server takes nothing new on any more.
+    /// Whether the drain has begun, so that the server takes on nothing new.
     #[must_use]
     pub fn is_draining(&self) -> bool {
-        self.told().level() >= Level::Draining
+        self.stop_level().get() >= Level::Draining
     }
 
-    /// Returns when the server takes nothing new on any more: end a stream, say goodbye on a WebSocket. Borrows nothing;
-    /// cancel safe.
-    pub fn begun(&self) -> impl Future<Output = ()> + Send + 'static {
-        self.told().begun.clone().cancelled_owned()
-    }
-
-    /// A close hook: runs `hook` when the drain begins, for connections whose loop is elsewhere (behind a channel, in an
-    /// actor). The drain waits for its end. It does not run when the returned value is dropped before.
+    /// Returns when the drain begins: end the stream, or say goodbye on the WebSocket. The future borrows nothing.
     ///
-    /// To be called within the runtime.
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub fn begun(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.stop_level().begun.clone().cancelled_owned()
+    }
+
+    /// Runs `hook` when the drain begins, for connections whose loop is elsewhere (behind a channel, in an actor). The
+    /// drain waits for its end.
+    ///
+    /// The hook does not run when the returned value was dropped before.
+    ///
+    /// # Panics
+    ///
+    /// When it is called outside of the runtime.
     #[track_caller]
     pub fn on_close<F, Fut>(&self, hook: F) -> CloseHook
     where
@@ -107,12 +127,12 @@ impl Draining {
         Fut: Future<Output = ()> + Send + 'static,
     {
         let (begun, dropped) = (self.begun(), CancellationToken::new());
-        let (place, unless) = (self.connection.all().hooks, dropped.clone());
+        let (hooks, unless) = (self.connection.all().hooks, dropped.clone());
         drop(tokio::spawn(async move {
             tokio::select! {
                 () = unless.cancelled() => {}
                 () = begun => {
-                    let _in_flight = place.enter_late();
+                    let _in_flight = hooks.nested_token();
                     hook().await;
                 }
             }
@@ -120,14 +140,16 @@ impl Draining {
         CloseHook { _dropped: dropped.drop_guard() }
     }
 
-    /// A body that ends cleanly, between two frames, when the drain begins; the client sees a complete answer and comes
-    /// again, elsewhere. Answers of the type `text/event-stream` get this by themselves.
+    /// Returns a body that ends between two frames when the drain begins. The client sees a complete response, and
+    /// comes again.
+    ///
+    /// Responses of the type `text/event-stream` have this already.
     pub fn until<B>(&self, body: B) -> UntilDraining<B> {
-        UntilDraining { body, begun: self.told().begun.clone().cancelled_owned(), ended: false }
+        UntilDraining { body, begun: self.stop_level().begun.clone().cancelled_owned(), ended: false }
     }
 }
 
-/// See [`Draining::on_close`]; to be kept as long as the connection.
+/// A hook of [`Draining::on_close`]. Keep it as long as the connection.
 #[derive(Debug)]
 #[must_use = "dropped, the hook does not run"]
 pub struct CloseHook {
@@ -135,7 +157,7 @@ pub struct CloseHook {
 }
 
 pin_project! {
-    /// See [`Draining::until`].
+    /// A body that ends when the drain begins. Made by [`Draining::until`].
     #[derive(Debug)]
     pub struct UntilDraining<B> {
         #[pin]
@@ -158,7 +180,7 @@ impl<B: Body> Body for UntilDraining<B> {
         if *this.ended {
             return Poll::Ready(None);
         }
-        // Before the body: one that always has a frame ready ends too.
+        // Before the body, so that a body which always has a frame ready ends too.
         if this.begun.poll(context).is_ready() {
             // A finished future is not polled again.
             *this.ended = true;

@@ -1,3 +1,5 @@
+//! `Draining` as an extractor of axum.
+
 use axum_core::extract::FromRequestParts;
 use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
@@ -6,7 +8,7 @@ use http::request::Parts;
 use super::draining::Draining;
 
 /// The request did not come through a server of this crate ([`App::serve`](crate::App::serve),
-/// [`Server`](super::Server)): nobody would tell of its stop. Answered with 500.
+/// [`Server`](super::Server)), so nothing would tell its handler of a drain. The response is 500.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not served by adieu: nobody tells of the drain")]
 pub struct NotServed;

@@ -4,33 +4,35 @@
 //!
 //! | phase | |
 //! |---|---|
-//! | announce | it still serves; HTTP/1 answers say `Connection: close` and HTTP/2 GOAWAY, so that clients come anew, to the successor |
-//! | quiesce | the accept queue is emptied and the listener closed; HTTP/2 clients are asked to leave; [`Draining`] is told |
-//! | drain | idle connections are closed after a linger, so that a request that is under way is answered; busy ones end with their answer, upgraded ones when the application ends them |
+//! | announce | The server still serves. HTTP/1 responses say `Connection: close` and HTTP/2 connections get GOAWAY, so that clients connect again, to the successor. |
+//! | quiesce | The server empties the accept queue and closes the listener. [`Draining::begun`] returns. |
+//! | drain | Idle connections end after a linger, so that a request under way is answered. Busy connections end with their response, upgraded ones when the application ends them. |
 //!
-//! Nothing that was accepted is dropped unread, no connection is closed with unread input (which would reset it and
-//! could destroy the answer before), and connections that never send anything hold nothing up.
+//! [`Server`] has the guarantees, [`Serve`] the settings.
 
 mod accept;
-mod answer;
+#[cfg(all(feature = "systemd", target_os = "linux"))]
+mod activation;
 mod connection;
+mod connection_state;
 mod connections;
 mod draining;
 #[cfg(feature = "axum")]
 mod extractor;
-mod front;
-#[cfg(all(feature = "systemd", target_os = "linux"))]
-mod handed_over;
+mod h2_executor;
+mod level;
 mod listen;
+mod listener;
+mod protocol_io;
+mod response;
 mod server;
 mod service;
 mod settings;
 mod socket;
 mod stream;
-mod streams;
 mod tcp;
 
-pub use self::connections::{ConnectionCounts, ConnectionState, OpenConnection};
+pub use self::connection_state::{ConnectionCounts, ConnectionState, OpenConnection};
 pub use self::draining::{CloseHook, Draining, UntilDraining};
 #[cfg(feature = "axum")]
 pub use self::extractor::NotServed;
@@ -38,6 +40,6 @@ pub use self::listen::Listen;
 pub use self::server::{ServeError, Server};
 pub use self::service::{HttpService, Hyper};
 pub use self::settings::Serve;
-pub use self::tcp::{Request, TcpConnection};
+pub use self::tcp::{ActiveRequest, TcpConnection};
 #[cfg(feature = "tls")]
 pub use tokio_rustls::rustls;

@@ -1,3 +1,5 @@
+//! The life of a server, from its listener to the end of its drain.
+
 use std::net::SocketAddr;
 use std::panic::Location;
 use std::sync::{Arc, Mutex};
@@ -9,49 +11,99 @@ use tokio::sync::oneshot;
 
 use super::accept::{self, accept};
 use super::connection::serve;
-use super::connections::{Connection, ConnectionCounts, Connections, OpenConnection};
-use super::draining::Level;
-use super::listen::{Listen, Listener};
+use super::connection_state::{ConnectionCounts, OpenConnection};
+use super::connections::{Connection, Connections};
+use super::level::Level;
+use super::listen::Listen;
+use super::listener::Listener;
 use super::service::HttpService;
-use super::settings::{Pace, Serve};
+use super::settings::{Serve, StopTimes};
 use crate::app::App;
 use crate::component::Component;
 use crate::control::{Control, Stage};
 use crate::error::Stopping;
-use crate::hook::lock;
+use crate::lock::lock;
 use crate::notify;
 
-/// No new connection for so long: the traffic has gone elsewhere.
+/// After this time without a new connection, the traffic has gone elsewhere.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Why a server could not be started.
+/// A server could not be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
-    /// The stop has begun: nothing new is served.
+    /// The stop has begun.
     #[error(transparent)]
     Stopping(#[from] Stopping),
-    /// It cannot listen.
+    /// The server cannot listen.
     #[error("cannot listen: {0}")]
     Listen(#[from] std::io::Error),
 }
 
-/// A server that runs: the value of an [`App::serve`] component, or started by hand beside a main of one's own.
+/// A running server: the value of an [`App::serve`] component, or started by hand beside a `main` of one's own.
+///
+/// # Guarantees
+///
+/// In a stop, whether by its component or by [`close`](Self::close):
+/// - Every connection that was accepted, or waits in the accept queue, is read and answered. The listener closes only
+///   when its queue is empty.
+/// - A request that is being answered is answered in full, until the drain is cut. HTTP/1 responses say
+///   `Connection: close`, HTTP/2 connections get GOAWAY.
+/// - No connection is closed with unread input, which would reset it and could destroy the last response.
+/// - Idle connections end after [`Serve::linger`]. Connections that never send anything hold nothing up.
+///
+/// A stop alone cannot prevent that a client sends a request on an idle connection in the moment of its close. The
+/// linger makes that rare; `adieu run` prevents it.
+///
+/// # Cancel safety
+///
+/// [`close`](Self::close) is not cancel safe: dropped, it cuts the connections that are left.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use adieu::serve::{Serve, Server};
+/// use axum::Router;
+/// use axum::routing::get;
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let shutdown = adieu::Shutdown::install("shop", Duration::from_secs(30))?;
+/// let router = Router::new().route("/", get(|| async { "hello" }));
+/// let server = Server::start(&shutdown.control(), ([127, 0, 0, 1], 0), router, Serve::new())?;
+/// println!("listening on {:?}", server.local_addr());
+/// assert_eq!(server.connections().open(), 0);
+///
+/// shutdown.control().close(); // stands for SIGTERM
+/// shutdown.requested().await;
+/// server.close().await;
+/// assert_eq!(shutdown.finish().await.code(), 0);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Server {
     address: Option<SocketAddr>,
     connections: Arc<Connections>,
     /// Ends the accept loop.
-    accepting: Mutex<Option<accept::End>>,
-    pace: Pace,
+    accepting: Mutex<Option<accept::StopAccepting>>,
+    stop_times: StopTimes,
 }
 
 impl Server {
-    /// Starts a server by hand, beside a `main` of one's own ([`Shutdown`](crate::Shutdown)) or from within a task. Whoever
-    /// starts it has it stopped with [`close`](Self::close). To be called within the runtime.
+    /// Starts a server by hand: beside a `main` of one's own ([`Shutdown`](crate::Shutdown)), or in a task.
+    ///
+    /// The caller stops it, with [`close`](Self::close).
     ///
     /// # Errors
-    /// [`ServeError::Stopping`] when the stop has begun, [`ServeError::Listen`] when it cannot listen.
+    ///
+    /// [`ServeError::Stopping`] when the stop has begun, [`ServeError::Listen`] when the server cannot listen.
+    ///
+    /// # Panics
+    ///
+    /// When it is called outside of a tokio runtime.
     #[track_caller]
     pub fn start<S: HttpService>(
         control: &Control,
@@ -70,111 +122,116 @@ impl Server {
         settings: Serve,
         at: &'static Location<'static>,
     ) -> Result<Self, ServeError> {
-        let (pace, settings) = (settings.pace(), Arc::new(settings));
+        let (stop_times, settings) = (settings.stop_times(), Arc::new(settings));
         let begin = move |connection| drop(tokio::spawn(serve(connection, service.clone(), Arc::clone(&settings))));
-        Self::open(control, name, listen, pace, at, begin)
+        Self::open(control, name, listen, stop_times, at, begin)
     }
 
     pub(super) fn open(
         control: &Control,
         name: Option<&str>,
         listen: Listen,
-        pace: Pace,
+        stop_times: StopTimes,
         at: &'static Location<'static>,
         begin: impl Fn(Arc<Connection>) + Send + 'static,
     ) -> Result<Self, ServeError> {
         if control.stage() >= Stage::Stopping(Phase::Announce) {
             return Err(ServeError::Stopping(Stopping));
         }
-        let listener: Listener = listen.open(name)?;
+        let listener = Listener::open(listen, name)?;
         notify::drains();
         let address = listener.local_addr();
-        let place = |name| control.in_flight().place_at(name, at);
-        let connections = Connections::new(place("request"), place("upgraded connection"), place("close hook"));
+        let counter = |name| control.in_flight().counter_at(name, at);
+        let connections = Connections::new(counter("request"), counter("upgraded connection"), counter("close hook"));
         let connections = Arc::new(connections);
         let (end, ended) = oneshot::channel();
         let (all, control) = (Arc::clone(&connections), control.clone());
         drop(tokio::spawn(accept(listener, ended, control, move |socket, peer| begin(all.add(socket, peer)))));
-        Ok(Self { address, connections, accepting: Mutex::new(Some(end)), pace })
+        Ok(Self { address, connections, accepting: Mutex::new(Some(end)), stop_times })
     }
 
-    /// Where it listens; `None` for a Unix socket.
+    /// Returns the address that the server listens on; `None` for a Unix socket.
     #[must_use]
     pub fn local_addr(&self) -> Option<SocketAddr> {
         self.address
     }
 
-    /// How many connections are in which state, now.
+    /// Returns how many connections are in which state now.
     #[must_use]
     pub fn connections(&self) -> ConnectionCounts {
         self.connections.counts()
     }
 
-    /// Every open connection, the oldest first.
+    /// Returns all open connections, the oldest first.
     #[must_use]
     pub fn open_connections(&self) -> Vec<OpenConnection> {
         self.connections.list()
     }
 
-    /// Its whole stop: lame duck, quiesce, drain. A second one waits for the end of the same. Dropped before the end, it
-    /// cuts the connections that are left.
+    /// Stops the server: lame duck, quiesce, drain. Returns when all connections are closed.
+    ///
+    /// A second call waits for the end of the same stop.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropped before it returns, it cuts the connections that are left.
     pub async fn close(&self) {
         self.announce().await;
         self.quiesce().await;
         self.drain().await;
     }
 
-    /// Goes on until the traffic has gone, within its bounds.
+    /// Serves on until no new connection comes, within the bounds of [`Serve::lame_duck`].
     pub(super) async fn announce(&self) {
         self.connections.raise(Level::Announced);
-        let (least, most) = self.pace.lame_duck;
-        let over = self.connections.told.level() >= Level::Draining;
+        let (least, most) = self.stop_times.lame_duck;
+        let over = self.connections.stop_level.get() >= Level::Draining;
         if over || most.is_zero() {
             return;
         }
         tokio::time::sleep(least).await;
         let until_quiet = async {
-            let mut seen = self.connections.accepted();
+            let mut before = self.connections.accepted();
             loop {
                 tokio::time::sleep(QUIET).await;
                 let now = self.connections.accepted();
-                if now == seen {
+                if now == before {
                     return;
                 }
-                seen = now;
+                before = now;
             }
         };
-        // Its end and the end of its time are both the end of the phase.
+        // Quiet or late: the phase ends in both cases.
         let _quiet_or_late = tokio::time::timeout(most.saturating_sub(least), until_quiet).await;
     }
 
     pub(super) async fn quiesce(&self) {
         let accepting = lock(&self.accepting).take();
-        let (say, said) = oneshot::channel();
-        if accepting.is_some_and(|accepting| accepting.send(say).is_ok()) {
-            // Gone without a word only if it has panicked.
-            let _ended = said.await;
+        let (confirm, closed) = oneshot::channel();
+        if accepting.is_some_and(|accepting| accepting.send(confirm).is_ok()) {
+            // Fails only if the accept loop has panicked, and then the listener is closed too.
+            let _closed = closed.await;
         }
         self.connections.raise(Level::Draining);
     }
 
-    /// Not cancel safe: dropped before all are closed, it cuts those that are left.
+    /// Returns when all connections are closed. Not cancel safe: dropped before that, it cuts those that are left.
     pub(super) async fn drain(&self) {
         let _cut = CutUnlessClosed(&self.connections);
-        if self.connections.any() {
-            // What there is to do takes its time with thousands, and the first step may be the conductor's.
+        if self.connections.any_open() {
+            // The first step may run on the conductor's thread, and thousands of connections take a while.
             tokio::task::yield_now().await;
         }
         let levels = async {
-            if !self.pace.linger.is_zero() {
-                tokio::time::sleep(self.pace.linger).await;
+            if !self.stop_times.linger.is_zero() {
+                tokio::time::sleep(self.stop_times.linger).await;
             }
-            if self.pace.leaves_idle {
-                self.connections.told.raise(Level::Closing);
+            if self.stop_times.leaves_idle {
+                self.connections.stop_level.raise(Level::Closing);
                 drop(tokio::spawn(wake_later(self.connections.let_idle_go())));
             }
             self.connections.raise(Level::Closing);
-            tokio::time::sleep(self.pace.handshake).await;
+            tokio::time::sleep(self.stop_times.handshake).await;
             self.connections.raise(Level::Overdue);
             std::future::pending::<()>().await;
         };
@@ -186,7 +243,7 @@ impl Server {
     }
 }
 
-/// So long the process has to end before idle connections are ended one by one.
+/// How long the process may take to end before idle connections are ended one by one.
 const MOMENT: Duration = Duration::from_millis(50);
 
 async fn wake_later(idle: Vec<Waker>) {
@@ -206,9 +263,13 @@ impl Drop for CutUnlessClosed<'_> {
 }
 
 impl App {
-    /// Registers a server: an axum `Router`, tonic's routes, any tower service, hyper's own in a [`Hyper`](super::Hyper). HTTP/1.1 and HTTP/2 (with prior
-    /// knowledge, or by TLS) on the same port. A listener of the same name or address that was handed over by who started
-    /// the process (`LISTEN_FDS`) is used in place of one of its own.
+    /// Registers a server of HTTP/1.1 and HTTP/2 on one port. See [`Server`] for what a stop does.
+    ///
+    /// `service` is an axum `Router`, tonic's routes, any tower service, or a service of hyper's own in a
+    /// [`Hyper`](super::Hyper). HTTP/2 needs prior knowledge or TLS.
+    ///
+    /// If the parent has handed over a listener of the same name or address (`LISTEN_FDS`), the server uses that
+    /// listener.
     #[track_caller]
     pub fn serve<S: HttpService>(
         &self,
@@ -219,7 +280,7 @@ impl App {
         self.serve_with(name, listen, service, Serve::new())
     }
 
-    /// As [`serve`](Self::serve), with settings.
+    /// Registers a server, as [`serve`](Self::serve), with settings.
     #[track_caller]
     pub fn serve_with<S: HttpService>(
         &self,

@@ -1,3 +1,5 @@
+//! What a server of HTTP serves.
+
 use std::task::{Context, Poll};
 
 use http::{Request, Response};
@@ -5,13 +7,14 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tower_service::Service;
 
-use crate::hook::BoxError;
+use crate::error::BoxError;
 
-/// What can be served: an axum `Router`, tonic's `Routes`, any tower service that answers HTTP.
+/// A service that [`App::serve`](crate::App::serve) takes: an axum `Router`, tonic's `Routes`, any tower service of
+/// HTTP.
 ///
-/// It is implemented for all of them, and never by hand: a [`Service`] that takes a `Request<Incoming>` and gives a
-/// `Response` with any body, can be cloned (each connection has a clone, each request one of that), and whose errors are
-/// errors. An error ends the connection, with HTTP/2 the stream.
+/// Implemented for every [`Service`] from `Request<Incoming>` to a `Response` with any body that is `Clone`, and never
+/// by hand. Each connection has a clone of the service, each request a clone of that. An error ends the connection,
+/// with HTTP/2 the stream.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be served",
     label = "no tower service that is `Clone + Send + 'static` and answers a `Request<Incoming>`",
@@ -21,15 +24,15 @@ use crate::hook::BoxError;
 pub trait HttpService:
     Service<
         Request<Incoming>,
-        Response = Response<<Self as HttpService>::AnswerBody>,
+        Response = Response<<Self as HttpService>::ResponseBody>,
         Error: Into<BoxError>,
         Future: Send,
     > + Clone
     + Send
     + 'static
 {
-    /// The body of its answers.
-    type AnswerBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+    /// The body of the responses.
+    type ResponseBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
 }
 
 impl<S, B> HttpService for S
@@ -38,13 +41,13 @@ where
     S: Clone + Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
-    type AnswerBody = B;
+    type ResponseBody = B;
 }
 
-/// A service of hyper's own trait, to be served: `app.serve("api", address, Hyper(service_fn(answer)))`.
+/// Makes a service of hyper's own trait one that can be served: `app.serve("api", address, Hyper(service_fn(answer)))`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hyper<S>(
-    /// It.
+    /// The service of hyper's.
     pub S,
 );
 

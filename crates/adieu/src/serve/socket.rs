@@ -1,3 +1,5 @@
+//! Accepted sockets, TCP and Unix.
+
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::net::Shutdown;
@@ -7,7 +9,7 @@ use socket2::SockRef;
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
-/// An accepted connection. Used through `&self` by the protocol and, to look at it or to cut it, by the stop.
+/// An accepted socket. The protocol and the stop use it at the same time, so its methods take `&self`.
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
@@ -16,7 +18,7 @@ pub(super) enum Socket {
 
 impl Socket {
     pub(super) fn tcp(stream: TcpStream) -> Self {
-        // Only delays where it fails.
+        // If it fails, small responses are delayed.
         let _ok = stream.set_nodelay(true);
         Self::Tcp(stream)
     }
@@ -33,12 +35,12 @@ impl Socket {
         self.plain().peek(&mut [MaybeUninit::uninit()]).is_ok_and(|bytes| bytes > 0)
     }
 
-    /// Nothing more will be sent. An error means that the other side is gone.
+    /// Ends the output. An error means that the client is gone.
     pub(super) fn end_output(&self) {
         let _gone = self.plain().shutdown(Shutdown::Write);
     }
 
-    /// Whoever reads sees the end, whoever writes an error.
+    /// Ends both directions: reads return the end, writes an error.
     pub(super) fn cut(&self) {
         let _gone = self.plain().shutdown(Shutdown::Both);
     }
@@ -47,8 +49,9 @@ impl Socket {
         loop {
             let room = buffer.remaining();
             let mut whole = false;
-            // The outer step clears the readiness, as of before the read, of a socket that has given less than there was room
-            // for: it is empty (epoll(7), question 9), and asking it again would be a system call more for each request.
+            // A socket that fills less than the buffer is empty (epoll(7), question 9). Called one that would block,
+            // `try_io` clears its readiness as of before the read. Asking again would cost a system call for each
+            // request.
             let read = match self {
                 Self::Tcp(stream) => {
                     ready!(stream.poll_read_ready(context))?;
@@ -87,7 +90,7 @@ impl Socket {
     }
 }
 
-/// Calls a read that has left room in the buffer one that would block next time, and says so in `whole`.
+/// Turns a read that has left room in the buffer into `WouldBlock`, and sets `whole`.
 fn emptied(read: io::Result<usize>, room: usize, whole: &mut bool) -> io::Result<usize> {
     *whole = read.as_ref().is_ok_and(|bytes| (1..room).contains(bytes));
     if *whole { Err(io::ErrorKind::WouldBlock.into()) } else { read }

@@ -11,13 +11,13 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use super::connections::{Connection, Stage};
-use super::draining::Level;
+use super::connections::{Connection, ConnectionStage};
+use super::level::Level;
 
 /// How long a lingering close reads what the other side still sends.
 const LINGERING: Duration = Duration::from_millis(500);
 
-/// A connection's socket. While it exists the connection is not closed.
+/// The socket of a connection, as a stream. Dropped, it closes the connection.
 #[derive(Debug)]
 pub(super) struct Stream {
     connection: Arc<Connection>,
@@ -27,8 +27,11 @@ pub(super) struct Stream {
     closing: Closing,
 }
 
-/// Closing a socket with unread input sends RST, which can destroy an answer that the other side has not read yet. So: end
-/// the output, read to the end of the input, close. The drain waits for this only where the other side may be sending.
+/// How far a lingering close is.
+///
+/// Closing a socket with unread input sends RST, which can destroy a response that the client has not read yet. So the
+/// close ends the output, reads to the end of the input, and closes. The drain waits for that only if the client may be
+/// sending.
 #[derive(Debug)]
 enum Closing {
     No,
@@ -74,7 +77,7 @@ impl Stream {
                         Poll::Ready(_) => self.closing = Closing::Done,
                         Poll::Pending => {
                             if !self.connection.owed.load(Ordering::Relaxed) {
-                                // The kernel has all that is to be sent, and would send it without us.
+                                // The kernel has the whole response, and sends it without this process.
                                 self.connection.close();
                             }
                             ready!(most.as_mut().poll(context));
@@ -87,17 +90,17 @@ impl Stream {
         }
     }
 
-    /// Closed as it is: nothing of it is under way.
+    /// Makes the next close an immediate one: nothing is under way.
     pub(super) fn abandon(&mut self) {
         self.closing = Closing::Done;
     }
 
-    /// Ends the output and reads to the end of the input, or for a bounded time. Cancel safe.
+    /// Ends the output and reads to the end of the input, for [`LINGERING`] at most.
     pub(super) async fn linger(mut self) {
         std::future::poll_fn(|context| self.poll_linger(context)).await;
     }
 
-    /// The same socket for whoever closes it, when this one is dropped by the application.
+    /// Moves what is left of the close into a stream of its own, which a task can finish.
     fn leave(&mut self) -> Option<Self> {
         let cut = self.connection.level() == Level::Cut || matches!(self.closing, Closing::Done);
         if cut || (self.ended && self.farewell.is_empty()) {
@@ -130,8 +133,8 @@ impl AsyncRead for Stream {
         if buffer.filled().len() > before {
             self.connection.partial.store(true, Ordering::Relaxed);
             self.connection.moved.fetch_add(1, Ordering::Relaxed);
-            if self.connection.stage() == Stage::New {
-                self.connection.go(Stage::Handshake);
+            if self.connection.stage() == ConnectionStage::New {
+                self.connection.go(ConnectionStage::Handshake);
             }
         } else {
             self.ended = true;
@@ -150,7 +153,7 @@ impl Stream {
                 connection.moved.fetch_add(1, Ordering::Relaxed);
                 if connection.blocked.load(Ordering::Relaxed) {
                     connection.blocked.store(false, Ordering::Relaxed);
-                    // Reading may have been put off until all is out.
+                    // A read may have waited until everything was written.
                     context.waker().wake_by_ref();
                 }
             }
@@ -176,7 +179,14 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.connection.unflushed.load(Ordering::Relaxed) {
+            self.connection.unflushed.store(false, Ordering::Relaxed);
+            if self.connection.level() >= Level::Closing {
+                // A read may have waited until everything was written.
+                context.waker().wake_by_ref();
+            }
+        }
         Poll::Ready(Ok(()))
     }
 

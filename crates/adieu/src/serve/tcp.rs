@@ -1,4 +1,4 @@
-//! Protocols of one's own over plain TCP.
+//! Servers of a protocol of one's own, over plain TCP.
 
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -10,10 +10,11 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::connections::{Busy, Connection, Stage};
-use super::draining::{Draining, Level};
-use super::front::{Front, Transport};
+use super::connections::{BusyGuard, Connection, ConnectionStage};
+use super::draining::Draining;
+use super::level::Level;
 use super::listen::Listen;
+use super::protocol_io::{ProtocolIo, Transport};
 use super::server::{ServeError, Server};
 use super::settings::Serve;
 use super::stream::Stream;
@@ -23,41 +24,42 @@ use crate::control::Control;
 
 /// A connection of a protocol of one's own. The stop waits until it is dropped.
 ///
-/// A protocol that marks its requests with [`request`](Self::request) needs to do nothing else to stop well: in a drain,
-/// after the linger, reading ends between two requests as if the other side had ended. One that does not is told by
-/// [`draining`](Self::draining), and awaited.
+/// A protocol that marks its requests with [`request`](Self::request) needs nothing else to stop well: in a drain,
+/// after the linger, reading ends between two requests as if the client had ended the connection. A protocol that does
+/// not mark them listens to [`draining`](Self::draining), and the stop waits for it.
 #[derive(Debug)]
 pub struct TcpConnection {
-    front: Front,
+    io: ProtocolIo,
 }
 
-/// A request that is being answered, until this is dropped.
+/// A request that is being answered, until the value is dropped. Made by [`TcpConnection::request`].
 #[derive(Debug)]
-#[must_use = "the request is being answered only until this is dropped"]
-pub struct Request {
-    _busy: Busy,
+#[must_use = "the request is being answered only until the value is dropped"]
+pub struct ActiveRequest {
+    _busy: BusyGuard,
 }
 
 impl TcpConnection {
-    /// Who is at the other end; `None` for a Unix socket.
+    /// Returns the address of the client; `None` for a Unix socket.
     #[must_use]
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.front.connection().peer
+        self.io.connection().peer
     }
 
-    /// Tells when the server takes nothing new on any more, for a handler that decides itself when to end.
+    /// Returns what tells when the drain begins, for a handler that decides itself when to end.
     #[must_use]
     pub fn draining(&self) -> Draining {
-        Draining::new(Arc::clone(self.front.connection()))
+        Draining::new(Arc::clone(self.io.connection()))
     }
 
-    /// A request has been read and is being answered until the returned value is dropped. From the first one on, the
-    /// connection is idle between two.
-    pub fn request(&self) -> Request {
-        let connection = self.front.connection();
+    /// Marks a request that has been read as being answered, until the returned value is dropped.
+    ///
+    /// From the first call on, the connection counts as idle between two requests.
+    pub fn request(&self) -> ActiveRequest {
+        let connection = self.io.connection();
         let busy = connection.busy();
-        connection.go(Stage::Requests);
-        Request { _busy: busy }
+        connection.go(ConnectionStage::Requests);
+        ActiveRequest { _busy: busy }
     }
 }
 
@@ -67,10 +69,10 @@ impl AsyncRead for TcpConnection {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let read = Pin::new(&mut self.front).poll_read(context, buffer);
-        let connection = self.front.connection();
-        if matches!(connection.stage(), Stage::New | Stage::Handshake) && read.is_ready() {
-            connection.go(Stage::Whole);
+        let read = Pin::new(&mut self.io).poll_read(context, buffer);
+        let connection = self.io.connection();
+        if matches!(connection.stage(), ConnectionStage::New | ConnectionStage::Handshake) && read.is_ready() {
+            connection.go(ConnectionStage::Whole);
         }
         read
     }
@@ -78,7 +80,7 @@ impl AsyncRead for TcpConnection {
 
 impl AsyncWrite for TcpConnection {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.front).poll_write(context, bytes)
+        Pin::new(&mut self.io).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -86,27 +88,27 @@ impl AsyncWrite for TcpConnection {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.front).poll_write_vectored(context, slices)
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.front.is_write_vectored()
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.front).poll_flush(context)
+        Pin::new(&mut self.io).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.front).poll_shutdown(context)
+        Pin::new(&mut self.io).poll_shutdown(context)
     }
 }
 
 impl App {
-    /// Registers a server of a protocol of one's own: `handler` is called for each connection. `farewell` is sent last on
-    /// every connection that ends while the stop goes on; it may be empty.
+    /// Registers a server of a protocol of one's own: `handler` is called for each connection.
     ///
-    /// A connection that has never sent a byte is not awaited: its handler is dropped after the linger.
+    /// `farewell` is sent last on every connection that a stop ends. It may be empty. The stop does not wait for a
+    /// connection that has never sent a byte: after the linger its handler is dropped.
     #[track_caller]
     pub fn serve_tcp<H, Fut>(
         &self,
@@ -122,7 +124,7 @@ impl App {
         self.serve_tcp_with(name, listen, farewell, handler, Serve::new())
     }
 
-    /// As [`serve_tcp`](Self::serve_tcp), with settings (of which those about HTTP and TLS mean nothing here).
+    /// Registers a server, as [`serve_tcp`](Self::serve_tcp), with settings. Those about HTTP and TLS have no effect.
     #[track_caller]
     pub fn serve_tcp_with<H, Fut>(
         &self,
@@ -161,21 +163,21 @@ where
         drop(tokio::spawn(async move {
             connection.introduce().await;
             let stream = Stream::new(Arc::clone(&connection), farewell);
-            let front = Front::new(Transport::Plain(stream), Arc::clone(&connection), lingers);
+            let io = ProtocolIo::new(Transport::Plain(stream), Arc::clone(&connection), lingers);
             tokio::select! {
                 biased;
-                () = handler(TcpConnection { front }) => {}
+                () = handler(TcpConnection { io }) => {}
                 () = unwanted(&connection) => {}
             }
         }));
     };
-    Server::open(control, Some(name), listen, settings.pace(), at, begin)
+    Server::open(control, Some(name), listen, settings.stop_times(), at, begin)
 }
 
-/// Returns when a connection that has not sent anything has to go, or any when the drain is cut.
+/// Returns when the connection must end: after the linger if it has never sent a byte, or else when the drain is cut.
 async fn unwanted(connection: &Connection) {
     connection.reached(Level::Closing).await;
-    if connection.stage() != Stage::New || connection.socket.has_input() {
+    if connection.stage() != ConnectionStage::New || connection.socket.has_input() {
         connection.reached(Level::Cut).await;
     }
 }

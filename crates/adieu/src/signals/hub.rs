@@ -1,8 +1,8 @@
 //! One thread of this process takes signals and tells every application and subscriber in it.
 //!
-//! **Invariant.** From the first application on, a stop signal does something: it is counted by each application that has
-//! not gone, and where nobody wants it, it has its default action, or none if it is ignored. The third ends the process from
-//! here, whatever the rest of the process does: this thread waits for nobody.
+//! **Invariant.** A stop signal always has an effect: every application that has registered for it counts it. A signal
+//! that no application and no subscriber wants has its default action, or none if it is ignored. The third stop signal
+//! ends the process from this thread, which waits for no other thread.
 
 use std::io;
 use std::sync::{Mutex, OnceLock};
@@ -13,22 +13,22 @@ use signal_hook::consts::{FORBIDDEN, SIGHUP};
 use signal_hook::iterator::{Handle, Signals};
 use tokio::sync::mpsc;
 
-use crate::child::Children;
+use crate::children::Children;
 use crate::clock;
-use crate::control::{Message, Post};
-use crate::hook::lock;
+use crate::control::{Mailbox, Message};
+use crate::lock::lock;
 
-/// An application that is told, and how many signals it has had.
+/// An application, the signals that it wants, and how often it was asked to stop.
 struct Application {
     id: u64,
     stop: u64,
     dump: u64,
-    messages: Post,
+    messages: Mailbox,
     children: Children,
     requests: Requests,
 }
 
-/// Somebody who gets a copy.
+/// A subscriber, which gets copies.
 struct Subscriber {
     id: u64,
     signals: u64,
@@ -39,9 +39,9 @@ struct Hub {
     next: u64,
     applications: Vec<Application>,
     subscribers: Vec<Subscriber>,
-    /// What nobody wants and has no effect. Subscribing hides this, it does not undo it.
+    /// Signals without an effect while no subscriber wants them.
     ignored: u64,
-    /// Whose handlers are installed.
+    /// Signals whose handlers are installed.
     installed: u64,
     handle: Option<Handle>,
 }
@@ -56,20 +56,20 @@ static HUB: Mutex<Hub> = Mutex::new(Hub {
 });
 static IGNORED_AT_FIRST: OnceLock<u64> = OnceLock::new();
 
-/// What this process inherited (signal(7): `execve` keeps what is ignored).
+/// Stop signals that were ignored when the process began (signal(7): `execve` keeps ignored signals ignored).
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Inherited {
-    /// Ignored when we came; handled now all the same.
+    /// Handled now nevertheless.
     pub(crate) overridden: Vec<Signal>,
-    /// Ignored when we came, and still.
+    /// Still ignored.
     pub(crate) kept: Vec<Signal>,
 }
 
-/// A place in the hub; given up when dropped.
+/// Registers an application or a subscriber at the hub, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Seat(u64);
+pub(crate) struct Registration(u64);
 
-impl Drop for Seat {
+impl Drop for Registration {
     fn drop(&mut self) {
         let mut hub = lock(&HUB);
         hub.applications.retain(|application| application.id != self.0);
@@ -77,20 +77,20 @@ impl Drop for Seat {
     }
 }
 
-impl Seat {
-    /// Tells an application's `messages` of its signals from now on; [`change`](Self::change) says which these are.
-    pub(crate) fn of_application(messages: Post, children: Children) -> Self {
+impl Registration {
+    /// Registers an application. [`change`](Self::change) sets its signals.
+    pub(crate) fn of_application(messages: Mailbox, children: Children) -> Self {
         let mut hub = lock(&HUB);
         let id = hub.id();
         hub.applications.push(Application { id, stop: 0, dump: 0, messages, children, requests: Requests::default() });
         Self(id)
     }
 
-    /// Which signals stop the application and which ask it what is running, from now on.
+    /// Sets the signals that stop the application, and those that make it dump what is running.
     pub(crate) fn change(&self, stop: &[Signal], dump: &[Signal]) -> io::Result<Inherited> {
         let mut hub = lock(&HUB);
         let ignored = ignored_at_first();
-        // Under nohup a hang-up is meant not to end anything.
+        // nohup(1) ignores SIGHUP so that a hang-up does not end the program.
         let (kept, wanted): (Vec<Signal>, Vec<Signal>) =
             stop.iter().partition(|signal| signal.number() == SIGHUP && ignored & bit(**signal) != 0);
         hub.install(&wanted)?;
@@ -103,16 +103,16 @@ impl Seat {
     }
 }
 
-/// Gives a copy of each of these `signals` to `copies`, unless that is full.
-pub(super) fn subscribe(signals: &[Signal], copies: mpsc::Sender<Signal>) -> io::Result<Seat> {
+/// Sends a copy of each of these `signals` to `copies`, unless the channel is full.
+pub(super) fn subscribe(signals: &[Signal], copies: mpsc::Sender<Signal>) -> io::Result<Registration> {
     let mut hub = lock(&HUB);
     hub.install(signals)?;
     let id = hub.id();
     hub.subscribers.push(Subscriber { id, signals: mask(signals), copies });
-    Ok(Seat(id))
+    Ok(Registration(id))
 }
 
-/// Takes these signals from all subscribers; they have no effect from now on.
+/// Takes these signals from all subscribers, and makes them have no effect.
 pub(super) fn ignore(signals: &[Signal]) -> io::Result<()> {
     let mut hub = lock(&HUB);
     hub.install(signals)?;
@@ -143,7 +143,7 @@ impl Hub {
         self.subscribers.iter_mut().for_each(|subscriber| subscriber.signals &= !mask(signals));
     }
 
-    /// Installs the handlers that are not there yet. They stay: a signal that nobody wants gets its default action by hand.
+    /// Installs the missing handlers. Handlers stay: `taken` emulates the default action of an unwanted signal.
     fn install(&mut self, signals: &[Signal]) -> io::Result<()> {
         let impossible = |signal: &&Signal| FORBIDDEN.contains(&signal.number());
         if let Some(signal) = signals.iter().find(impossible) {
@@ -162,7 +162,7 @@ impl Hub {
     }
 }
 
-/// Starts the thread.
+/// Starts the thread that takes signals.
 fn listen(first: Signal) -> io::Result<Handle> {
     let mut signals = Signals::new([first.number()])?;
     let handle = signals.handle();
@@ -186,21 +186,21 @@ fn taken(number: i32) {
     }
     for application in hub.applications.iter_mut().filter(|of| of.stop & bit(signal) != 0) {
         if application.requests.count(now) == Request::Third {
-            drop(application.children.kill());
+            let _killed = application.children.kill();
             signal_hook::low_level::exit(128 + number);
         }
         application.messages.send(Message::Signal(now, number));
         wanted = true;
     }
     for subscriber in hub.subscribers.iter().filter(|of| of.signals & bit(signal) != 0) {
-        // A full subscriber misses it, as the kernel's own one-bit queue would.
+        // A full subscriber misses the signal, as a process misses a signal that is pending already.
         let _delivered = subscriber.copies.try_send(signal);
         wanted = true;
     }
     drop(hub);
     if !wanted {
         // Returns only for a signal that does not end a process.
-        let _none = signal_hook::low_level::emulate_default_handler(number);
+        let _not_ended = signal_hook::low_level::emulate_default_handler(number);
     }
 }
 
@@ -213,8 +213,8 @@ fn mask(signals: &[Signal]) -> u64 {
     signals.iter().fold(0, |mask, signal| mask | bit(*signal))
 }
 
-/// What was ignored before the first handler was installed. Elsewhere than on Linux nothing tells without `unsafe`; an
-/// inherited "ignore" is overridden unseen there.
+/// The signals that were ignored before the first handler was installed. On other systems than Linux this cannot be
+/// known without `unsafe`, so an inherited "ignore" is overridden there.
 fn ignored_at_first() -> u64 {
     #[cfg(target_os = "linux")]
     let ask = adieu_linux::signals::ignored_mask;

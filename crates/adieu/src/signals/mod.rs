@@ -1,9 +1,16 @@
 //! Signals for the whole process, with the semantics of Go's `os/signal`.
 //!
-//! Several subscribers of one signal each get a copy. Delivery never blocks: a subscriber whose queue is full misses the
-//! signal. Among [`subscribe`] and [`ignore`] the later call wins. When the last subscriber has gone or [`reset`] has taken
-//! the signal away, it has the action again that it had before: its default action, or none if it was ignored, by [`ignore`]
-//! or by whoever started the process.
+//! # Guarantees
+//!
+//! - Each subscriber of a signal gets a copy.
+//! - Delivery never blocks: a subscriber whose queue is full misses the signal.
+//! - Of [`subscribe`] and [`ignore`] the later call wins.
+//! - When the last subscriber is gone, or [`reset`] was called, a signal has the action that it had before: its default
+//!   action, or none if [`ignore`] or the parent process has it ignored.
+//!
+//! - The stop signals of an [`App`](crate::App) stop it whatever these functions do. A subscriber gets a copy of them
+//!   too.
+//! - A child process starts with the default action of a signal that is ignored here.
 //!
 //! | before | call | afterwards |
 //! |---|---|---|
@@ -12,9 +19,11 @@
 //! | delivered | [`reset`], or the last [`Subscription`] stops | what it was before the subscription |
 //! | ignored | [`reset`] | ignored |
 //!
-//! The stop signals of an [`App`](crate::App) are its own while it lives: these functions neither take them from it nor
-//! keep a subscriber from getting its copy of them. A child process starts with the default action for whatever is ignored
-//! here.
+//! # When not to use it
+//!
+//! To run code at a signal while an application runs, [`App::on_signal`](crate::App::on_signal) is simpler.
+//!
+//! # Examples
 //!
 //! ```no_run
 //! use adieu::{Signal, signals};
@@ -28,77 +37,35 @@
 //! # }
 //! ```
 
-mod hook;
 mod hub;
+mod run_at_each;
 mod stdout;
+mod subscription;
 
 use std::io;
 
 use adieu_core::signal::Signal;
-use tokio::sync::mpsc;
 
-pub(crate) use self::hook::run_at_each;
-pub(crate) use self::hub::{Inherited, Seat};
+pub(crate) use self::hub::{Inherited, Registration};
+pub(crate) use self::run_at_each::run_at_each;
 pub use self::stdout::end_on_closed_stdout;
+pub use self::subscription::{Subscription, subscribe};
 
-/// Copies of signals; dropping it or [`stop`](Self::stop) ends them.
-#[derive(Debug)]
-pub struct Subscription {
-    copies: mpsc::Receiver<Signal>,
-    seat: hub::Seat,
-}
-
-impl Subscription {
-    /// The next signal; `None` only when this is out of reach (never, while it lives). Cancel safe.
-    pub async fn recv(&mut self) -> Option<Signal> {
-        self.copies.recv().await
-    }
-
-    /// As [`recv`](Self::recv), for a thread outside of any runtime.
-    pub fn blocking_recv(&mut self) -> Option<Signal> {
-        self.copies.blocking_recv()
-    }
-
-    /// The next signal, if one has come.
-    pub fn try_recv(&mut self) -> Option<Signal> {
-        self.copies.try_recv().ok()
-    }
-
-    /// Ends the delivery. What was delivered and not received yet is returned.
-    #[must_use = "signals that have come and were not looked at"]
-    pub fn stop(self) -> Vec<Signal> {
-        let Self { mut copies, seat } = self;
-        drop(seat);
-        std::iter::from_fn(|| copies.try_recv().ok()).collect()
-    }
-}
-
-/// Gets a copy of each of these signals from now on; at most `capacity` (at least one) wait to be received.
+/// Makes these signals have no effect from now on. No subscriber gets them any more.
 ///
 /// # Errors
-/// `InvalidInput` for a signal that no process can handle (KILL, STOP) or should (SEGV, ILL, FPE); what `sigaction(2)` says,
-/// or the start of the first thread.
-pub fn subscribe(signals: impl IntoIterator<Item = Signal>, capacity: usize) -> io::Result<Subscription> {
-    let signals: Vec<Signal> = signals.into_iter().collect();
-    let (sender, copies) = mpsc::channel(capacity.max(1));
-    let seat = hub::subscribe(&signals, sender)?;
-    Ok(Subscription { copies, seat })
-}
-
-/// These signals have no effect from now on, and nobody gets them.
 ///
-/// # Errors
 /// As [`subscribe`].
 pub fn ignore(signals: impl IntoIterator<Item = Signal>) -> io::Result<()> {
     hub::ignore(&signals.into_iter().collect::<Vec<_>>())
 }
 
-/// Undoes what [`subscribe`] has done for these signals, for all subscribers.
+/// Undoes [`subscribe`] for these signals, for all subscribers.
 pub fn reset(signals: impl IntoIterator<Item = Signal>) {
     hub::reset(&signals.into_iter().collect::<Vec<_>>());
 }
 
-/// Whether this signal has no effect now, by [`ignore`] or because it was ignored when the process began.
+/// Whether this signal has no effect now, because of [`ignore`] or because the parent process had it ignored.
 #[must_use]
 pub fn is_ignored(signal: Signal) -> bool {
     hub::is_ignored(signal)

@@ -4,21 +4,22 @@ use std::panic;
 
 use adieu_core::signal::Signal;
 
-/// A standard output that nobody reads any more ends the program as Unix expects (`program | head`): quietly, by SIGPIPE. To
-/// be called once, first in the `main` of a command-line program that uses `print!`.
+/// Makes a closed standard output end the program as Unix expects (`program | head`): quietly, by SIGPIPE.
 ///
-/// Any other descriptor is left alone: a closed socket stays an error, `BrokenPipe`, and never a signal. So this is safe in a
-/// server too, unlike the default action of SIGPIPE itself, which would let any client end it.
+/// Call it once, first in the `main` of a command-line program that uses `print!`. Without it, `print!` panics when the
+/// reader of standard output is gone, as Rust ignores SIGPIPE.
 ///
-/// Without this, Rust's `print!` panics on a closed standard output. This is a panic hook before the present one; a panic that
-/// has another reason is none of its business.
+/// A closed socket, or any other descriptor, is still an error (`BrokenPipe`). So this is safe in a server, unlike the
+/// default action of SIGPIPE, by which any client could end the server.
+///
+/// It installs a panic hook, which calls the present one for all other panics.
 pub fn end_on_closed_stdout() {
     let other = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
         let text = panic.payload().downcast_ref::<String>().map(String::as_str).unwrap_or_default();
         if text.starts_with("failed printing to stdout") && text.contains(&broken_pipe()) {
             let number = Signal::PIPE.number();
-            // Where SIGPIPE does not end the process, its parent sees at least the code that a shell makes of it.
+            // Returns if SIGPIPE is blocked. Then the exit code is what a shell makes of SIGPIPE.
             let _not_ended = signal_hook::low_level::emulate_default_handler(number);
             signal_hook::low_level::exit(128 + number);
         }
@@ -26,7 +27,7 @@ pub fn end_on_closed_stdout() {
     }));
 }
 
-/// As `print!` words it.
+/// The error as `print!` words it.
 fn broken_pipe() -> String {
     std::io::Error::from_raw_os_error(rustix::io::Errno::PIPE.raw_os_error()).to_string()
 }

@@ -1,36 +1,41 @@
+//! Hooks that go wrong on purpose.
+
 use std::time::Duration;
 
 use adieu_core::stop_plan::Phase;
 
 use crate::app::App;
-use crate::caught::BoxFuture;
-use crate::hook::{BoxError, HookFn};
+use crate::catch_unwind::BoxFuture;
+use crate::error::BoxError;
+use crate::hook::HookFn;
 
-/// A way of going wrong.
+/// A way in which a hook goes wrong. See [`inject`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Fault {
-    /// It panics.
+    /// The hook panics.
     Panics,
-    /// It returns an error.
+    /// The hook returns an error.
     Errs,
-    /// It never returns; dropped, it is gone.
+    /// The hook never returns. Its future can be dropped.
     Hangs,
-    /// It never returns and keeps its worker; nothing ends that. Not for [`paused`](super::paused) time, where there is one
-    /// thread for everything: a real process must end in spite of it.
+    /// The hook never returns and blocks its worker for ever. For a test with a process of its own, which must end
+    /// nevertheless; not for [`paused`](super::paused), which has one thread.
     BlocksWorker,
-    /// It has work in `spawn_blocking` that never returns.
+    /// The hook waits for work in `spawn_blocking` that never returns.
     BlocksOutside,
-    /// It ends after this time.
+    /// The hook ends after this time.
     Takes(Duration),
 }
 
 impl Fault {
-    /// Goes wrong.
+    /// Goes wrong. For hooks and tasks that are written for a test.
     ///
     /// # Errors
+    ///
     /// For [`Errs`](Self::Errs).
     ///
     /// # Panics
+    ///
     /// For [`Panics`](Self::Panics).
     pub async fn happen(self) -> Result<(), BoxError> {
         match self {
@@ -53,25 +58,26 @@ fn forever<T>() -> T {
     }
 }
 
-/// There is no such hook to break.
+/// The application has no such hook.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("\"{component}\" has no {phase} hook")]
 pub struct NoSuchHook {
-    /// Of which component.
+    /// Name of the component.
     pub component: String,
-    /// Of which phase.
+    /// Phase of the hook.
     pub phase: Phase,
 }
 
-/// All hooks of an application, in the order of registration: what [`inject`] can break.
+/// Returns all hooks of an application, in the order of registration. [`inject`] can replace each of them.
 #[must_use]
 pub fn hooks(app: &App) -> Vec<(String, Phase)> {
     app.all_hooks()
 }
 
-/// Puts a fault in the place of a hook.
+/// Replaces a hook by a fault.
 ///
 /// # Errors
+///
 /// [`NoSuchHook`].
 pub fn inject(app: &App, component: &str, phase: Phase, fault: Fault) -> Result<(), NoSuchHook> {
     let hook: HookFn = Box::new(move |_| -> BoxFuture<Result<(), BoxError>> { Box::pin(fault.happen()) });

@@ -1,3 +1,5 @@
+//! Clients that load a service during its stop.
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -7,16 +9,16 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-/// What a load has seen.
+/// The results of a [`Load`].
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Requests that were answered.
+    /// Number of requests that succeeded.
     pub done: u64,
-    /// Requests that were not, by what went wrong.
+    /// Number of requests that failed, by their error.
     pub failed: BTreeMap<String, u64>,
 }
 
-/// Clients that ask again and again, each when its last request is over: for a stop under load.
+/// Clients that send one request after the other, for a stop under load.
 ///
 /// ```
 /// use adieu::App;
@@ -34,8 +36,8 @@ pub struct Counts {
 /// assert_eq!(app.run().code(), 0);
 /// ```
 ///
-/// A client ends at the first request that fails: whoever stops refuses, and counts nothing more. What is a failure is for
-/// `request` to say; a refusal that the test expects is an `Ok`.
+/// A client ends with its first request that fails. `request` decides what a failure is: for a refusal that the test
+/// expects it returns `Ok`.
 #[derive(Debug)]
 pub struct Load {
     clients: JoinSet<Result<(), String>>,
@@ -45,7 +47,7 @@ pub struct Load {
 }
 
 impl Load {
-    /// Starts `clients` of them on the present runtime.
+    /// Starts this number of clients on the current runtime.
     pub fn start<F, Fut, E>(clients: usize, request: F) -> Self
     where
         F: Fn() -> Fut + Clone + Send + Sync + 'static,
@@ -61,7 +63,7 @@ impl Load {
                     request().await.map_err(|error| error.to_string())?;
                     done.fetch_add(1, Ordering::Relaxed);
                     progress.notify_waiters();
-                    // A request that never waits would keep its worker.
+                    // A request that never waits would not let other tasks run.
                     tokio::task::yield_now().await;
                 }
                 Ok(())
@@ -70,10 +72,14 @@ impl Load {
         Self { clients: set, done, progress, end }
     }
 
-    /// Returns when so many requests in all have been answered; or never, if they fail. Cancel safe.
+    /// Returns when this number of requests have succeeded in all. Never returns if they fail.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
     pub async fn answered(&self, requests: u64) {
         loop {
-            // Made before the look: what is answered after the look wakes it.
+            // Before the look at `done`: a request that ends after the look wakes it.
             let progress = self.progress.notified();
             if self.done.load(Ordering::Relaxed) >= requests {
                 return;
@@ -82,8 +88,11 @@ impl Load {
         }
     }
 
-    /// Lets every client finish its last request and says what all have seen. Not cancel safe: dropped, it ends the clients
-    /// in the middle of a request.
+    /// Lets every client finish its last request, and returns the results.
+    ///
+    /// # Cancel safety
+    ///
+    /// Not cancel safe: dropped, it ends the clients in the middle of a request.
     pub async fn finish(self) -> Counts {
         let Self { mut clients, done, end, .. } = self;
         end.cancel();

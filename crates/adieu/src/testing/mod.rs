@@ -1,13 +1,16 @@
-//! A kit for tests of an application's stop (feature `testing`; for `dev-dependencies`).
+//! Tests of an application's stop: paused time, faults, a notify socket, a load. Feature `testing`, for
+//! `dev-dependencies`.
 //!
-//! | to see | use |
+//! | to test | use |
 //! |---|---|
-//! | what a stop does, thirty seconds of deadline included, in no time | [`paused`] |
-//! | what happens when any hook hangs, errs, panics or blocks a worker | [`hooks`] and [`inject`], [`Fault`] |
+//! | a whole stop with its deadline, in no time | [`paused`] |
+//! | a hook that hangs, errs, panics or blocks a worker | [`hooks`] and [`inject`], [`Fault`] |
 //! | what a supervisor is told | [`NotifySocket`] |
 //! | what clients notice | [`Load`] |
 //!
-//! Everything that must end by the deadline, with each of its hooks broken in turn:
+//! # Examples
+//!
+//! The stop ends by the deadline, whichever hook hangs:
 //!
 //! ```
 //! use adieu::testing::{self, Fault};
@@ -29,7 +32,7 @@
 //!         control.close();
 //!     });
 //!     assert_eq!(report.outcome, Outcome::Forced, "{report}");
-//!     // Whoever hangs takes nobody else's turn.
+//!     // The hook that hangs does not take the turn of another.
 //!     assert_eq!(report.hooks.iter().filter(|hook| hook.verdict.was_forced()).count(), 1, "{report}");
 //! }
 //! ```

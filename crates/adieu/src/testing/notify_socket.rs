@@ -1,11 +1,14 @@
+//! The supervisor's side of `sd_notify(3)`.
+
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// The side of systemd of `sd_notify(3)`: what a service says to it. Give its [`path`](Self::path) to a service of type
-/// notify, a process of its own, as `NOTIFY_SOCKET`.
+/// Receives what a service says by `sd_notify(3)`, as systemd does.
+///
+/// Give its [`path`](Self::path) as `NOTIFY_SOCKET` to a service that runs in a process of its own.
 ///
 /// ```
 /// use std::time::Duration;
@@ -24,16 +27,17 @@ pub struct NotifySocket {
 }
 
 impl NotifySocket {
-    /// Opens the socket, in the directory for temporary files.
+    /// Opens the socket in the directory for temporary files.
     ///
     /// # Errors
-    /// What `bind(2)` says.
+    ///
+    /// Errors of `bind(2)`.
     pub fn bind() -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("adieu-notify-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let path = std::env::temp_dir().join(name);
         match std::fs::remove_file(&path) {
-            // A process of the same number has left it behind.
+            // A process with the same pid has left it behind.
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -41,16 +45,17 @@ impl NotifySocket {
         Ok(Self { socket: UnixDatagram::bind(&path)?, path })
     }
 
-    /// For `NOTIFY_SOCKET`.
+    /// Returns the path for `NOTIFY_SOCKET`.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The lines of the next message.
+    /// Returns the lines of the next message.
     ///
     /// # Errors
-    /// `WouldBlock` or `TimedOut` when none comes in time.
+    ///
+    /// `WouldBlock` or `TimedOut` when no message comes in time.
     pub fn next(&self, wait: Duration) -> io::Result<Vec<String>> {
         self.socket.set_read_timeout(Some(wait))?;
         let mut message = vec![0; 64 * 1024];
@@ -62,7 +67,7 @@ impl NotifySocket {
 
 impl Drop for NotifySocket {
     fn drop(&mut self) {
-        // Whoever has removed it before has done the same.
+        // Fails only if the test has removed it.
         let _removed = std::fs::remove_file(&self.path);
     }
 }

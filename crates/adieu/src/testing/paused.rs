@@ -1,21 +1,42 @@
+//! Applications in paused time.
+
 use std::time::Duration;
 
 use tokio::runtime::Builder;
 
-use crate::app::{App, tell_all};
+use crate::app::App;
+use crate::app::run::run_closed_hooks;
 use crate::control::{Control, Stage};
 use crate::report::StopReport;
 
-/// Runs an application on one thread and in paused time, with `script` beside it: whenever everything waits, time jumps to
-/// the next moment that something waits for (`tokio::time::pause`). So a deadline of thirty seconds takes no time, and the
-/// durations in the report are exact.
+/// Runs an application on one thread in paused time, with `script` beside it, and returns the report of its stop.
 ///
-/// The plan, the budgets and the order are the real ones. What a real process has besides is not there: workers that can be
-/// blocked and the watch over the end of the process. Real I/O works, but time does not wait for it. If the script ends, the
-/// application does not, unless it was asked to: an application that nothing ends makes this run for ever.
+/// Whenever everything waits, time jumps to the next moment that something waits for (`tokio::time::pause`). So a
+/// deadline of 30 s takes no time, and the durations in the report are exact.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use adieu::testing::{Fault, paused};
+/// use adieu::{App, Outcome};
+///
+/// let app = App::new("shop").grace(Duration::from_secs(30));
+/// app.component("feed").stop(|_, _| Fault::Hangs.happen());
+/// let report = paused(app, |control| async move {
+///     control.serving().await;
+///     control.close();
+/// });
+/// assert_eq!(report.outcome, Outcome::Forced);
+/// assert!(report.took > Duration::from_secs(28), "{report}");
+/// ```
+///
+/// The plan, the budgets and the order are those of [`App::run`]. Two things are missing: workers that a test could
+/// block, and the watch over the end of the process. Real I/O works, but time does not wait for it. An application that
+/// nothing stops runs for ever, also when the script has ended.
 ///
 /// # Panics
-/// When there is no runtime to be had, and when a runtime calls this.
+///
+/// When no runtime can be made, and when a task of a runtime calls it.
 pub fn paused<F, Fut>(app: App, script: F) -> StopReport
 where
     F: FnOnce(Control) -> Fut,
@@ -37,8 +58,8 @@ where
         report
     });
     runtime.shutdown_timeout(Duration::from_millis(100));
-    let report = tell_all(report, ready.farewells);
-    drop(ready.seat);
+    let report = run_closed_hooks(report, ready.closed_hooks);
+    drop(ready.registration);
     control.move_on(Stage::Closed);
     report
 }

@@ -1,15 +1,15 @@
-//! The five farewell chores: sockets, temporary files, subscribers, child processes, resources (rows S13, S15 and S19).
+//! The five farewell chores: sockets, temporary files, subscribers, child processes, resources.
 
 use std::convert::Infallible;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use adieu::testing::paused;
-use adieu::{App, Cause, Outcome, Phase, Registry, StopReport, Verdict};
+use adieu::{App, BoxError, Cause, Outcome, Phase, Registry, Signal, Stage, StopReport, Verdict};
 
 use crate::scene::{block_all_workers, play, say, scene};
 
@@ -109,6 +109,59 @@ fn a_child_is_told_in_its_turn_and_awaited() {
         assert_eq!(end.events(), ["up", "api ends", "child ends"]);
         assert_eq!((end.code(), end.report().outcome), (Some(0), Outcome::Clean));
     });
+}
+
+#[test]
+fn a_child_is_spoken_to_by_its_pipes_and_ended_by_a_signal_of_its_own() {
+    use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+    let directory = tempfile::tempdir().expect("a directory");
+    let ended_by = directory.path().join("ended-by");
+    let mut command = shell(
+        "trap 'echo USR1 > \"$ENDED_BY\"; exit 0' USR1; read line; echo \"heard $line\"; echo warned >&2; exec 2>&-; \
+         while :; do sleep 0.05; done",
+    );
+    command.env("ENDED_BY", &ended_by).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let app = App::new("parent");
+    let child = app.child("child", command);
+    let handle = child.handle();
+    app.main_task("talk", move |_| async move {
+        let child = handle.get()?;
+        child.set_stop_signal(Signal::USR1);
+        let pipes = (child.take_stdin(), child.take_stdout(), child.take_stderr());
+        let (Some(mut stdin), Some(stdout), Some(mut stderr)) = pipes else { panic!("it has three pipes") };
+        assert!(child.take_stdin().is_none() && child.take_stdout().is_none() && child.take_stderr().is_none());
+        stdin.write_all(b"hello\n").await?;
+        let mut warning = String::new();
+        stderr.read_to_string(&mut warning).await?;
+        assert_eq!(BufReader::new(stdout).lines().next_line().await?.as_deref(), Some("heard hello"));
+        assert_eq!((warning.as_str(), child.id().is_some()), ("warned\n", true));
+        Ok::<_, BoxError>(())
+    })
+    .after(&child);
+    let report = app.run();
+    assert_eq!((report.outcome, &report.cause), (Outcome::Clean, &Cause::Finished("talk".to_owned())), "{report}");
+    assert_eq!(std::fs::read_to_string(ended_by).expect("it has run its trap"), "USR1\n");
+}
+
+#[test]
+fn a_task_sees_that_it_is_asked_to_end_from_the_quiesce_on() {
+    let app = App::new("polls");
+    app.task("poll", |context| async move {
+        context.entered(Phase::Announce).await;
+        let early = context.is_asked_to_end();
+        while !context.is_asked_to_end() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!((early, context.stage()), (false, Stage::Stopping(Phase::Quiesce)));
+    });
+    // Each phase takes a while, so that the task looks within it.
+    let takes_a_second = || async { tokio::time::sleep(Duration::from_secs(1)).await };
+    app.component("slow").announce(move |_, _| takes_a_second()).quiesce(move |_, _| takes_a_second());
+    let report = paused(app, |control| async move {
+        control.serving().await;
+        control.close();
+    });
+    assert_eq!(report.outcome, Outcome::Clean, "{report}");
 }
 
 #[test]
@@ -249,7 +302,7 @@ fn registered(consul: Consul) -> App {
 
 #[test]
 fn the_registry_is_left_first_and_nothing_closes_before_that_is_seen() {
-    // S15; spring-boot#20995: traffic still comes after SIGTERM.
+    // spring-boot#20995: traffic still comes after SIGTERM.
     let log = Arc::default();
     let app = registered(Consul { log: Arc::clone(&log), ..Consul::default() });
     let report = paused(app, |control| async move {
@@ -301,7 +354,7 @@ fn a_registration_that_fails_half_way_is_taken_back() {
 
 #[test]
 fn everybody_who_waits_for_the_end_is_told_once_when_all_is_over() {
-    // S11, S13: the wrap-up before the shutdown, a wait between, and the event that the context has closed.
+    // The wrap-up before the shutdown, a wait between, and the event that the context has closed.
     fn service() -> StopReport {
         let app = App::new("events");
         app.on_closed(|report| say(&format!("closed, {:?}", report.outcome)));

@@ -27,7 +27,7 @@ fn verdict(report: &StopReport, component: &str, phase: Phase) -> Verdict {
 
 #[test]
 fn a_hook_that_never_returns_is_cut_and_named_and_takes_no_turn() {
-    // S26; go-zero#1804: main leaves, or waits, and the other hooks never run.
+    // go-zero#1804: main leaves, or waits, and the other hooks never run.
     fn service() -> StopReport {
         let app = App::new("stuck").grace(GRACE);
         let redis = app.component("redis").stop(|_, _| async { say("stop redis") });
@@ -216,8 +216,8 @@ fn work_that_does_not_end_is_named_with_its_place() {
         let control = app.control();
         app.component("work").start(move |_| async move {
             let named = control.in_flight().guard("import of 42")?;
-            let place = control.in_flight().place("requests");
-            let small = [place.enter()?, place.enter()?];
+            let requests = control.in_flight().counter("requests");
+            let small = [requests.token()?, requests.token()?];
             tokio::spawn(async move {
                 say("serving");
                 std::future::pending::<()>().await;
@@ -245,9 +245,9 @@ fn nothing_slips_in_while_stopping() {
     fn service() -> StopReport {
         let app = App::new("gate");
         let control = app.control();
-        let place = control.in_flight().place("late");
+        let requests = control.in_flight().counter("late");
         app.component("late").cleanup(move |_, context| async move {
-            let refused = (context.in_flight().guard("late").is_err(), place.enter().is_err());
+            let refused = (context.in_flight().guard("late").is_err(), requests.token().is_err());
             say(&format!("refused {refused:?}, in flight {}", context.in_flight().count()));
         });
         control.close();

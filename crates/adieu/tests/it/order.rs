@@ -144,7 +144,7 @@ fn a_signal_during_the_start_cancels_it() {
 
 #[test]
 fn closing_from_everywhere_at_once_closes_once() {
-    // S13: exactly once under concurrent callers; asking again is nothing.
+    // Exactly once under concurrent callers; asking again is nothing.
     fn service() -> StopReport {
         let app = App::new("shop");
         let redis = told(&app, "redis");

@@ -17,8 +17,8 @@ fn eventful() -> StopReport {
     let control = app.control();
     paused(app, move |_| async move {
         control.serving().await;
-        let place = control.in_flight().place("requests");
-        let held = (control.in_flight().guard("import of 42").expect("serving"), place.enter().expect("serving"));
+        let requests = control.in_flight().counter("requests");
+        let held = (control.in_flight().guard("import of 42").expect("serving"), requests.token().expect("serving"));
         tokio::time::sleep(Duration::from_secs(10)).await;
         control.close();
         std::future::pending::<()>().await;

@@ -143,7 +143,7 @@ fn an_inherited_ignored_signal_still_stops() {
 
 #[test]
 fn after_the_end_a_signal_has_its_default_action() {
-    // S13: hooks removed after an explicit close; deno#22724: the default disposition never comes back.
+    // Hooks removed after an explicit close; deno#22724: the default disposition never comes back.
     fn service() -> StopReport {
         let app = App::new("brief");
         app.control().close();

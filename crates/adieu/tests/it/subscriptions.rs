@@ -1,4 +1,4 @@
-//! Rows S3 and S4: signals with the semantics of Go's `os/signal`, and SIGPIPE.
+//! Signals with the semantics of Go's `os/signal`, and SIGPIPE.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;

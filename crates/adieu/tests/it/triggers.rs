@@ -36,15 +36,15 @@ fn the_end_of_the_parent_is_a_reason_to_stop() {
 
 #[test]
 fn sigusr1_says_what_is_running() {
-    // S11. The runtime is blocked, which is when somebody asks.
+    // The runtime is blocked: that is when a dump is needed.
     fn service() -> StopReport {
         let app = App::new("busy").grace(Duration::from_millis(1500));
         let redis = app.component("redis").stop(|_, _| async {});
         let control = app.control();
         app.component("api").after(&redis).start(move |_| async move {
             let guard = control.in_flight().guard("import of 42")?;
-            let place = control.in_flight().place("requests");
-            let small = place.enter()?;
+            let requests = control.in_flight().counter("requests");
+            let small = requests.token()?;
             tokio::spawn(async move {
                 let _held = (guard, small);
                 std::future::pending::<()>().await;
@@ -73,7 +73,7 @@ fn sigusr1_says_what_is_running() {
 
 #[test]
 fn a_signal_can_switch_something_on_and_off_and_a_panic_in_that_stops_nothing() {
-    // S11: SIGUSR2 toggles a CPU profile. A panic in the signal path neither starts a stop nor loses one.
+    // SIGUSR2 toggles a CPU profile. A panic in the signal path neither starts a stop nor loses one.
     fn service() -> StopReport {
         static ON: AtomicBool = AtomicBool::new(false);
         let app = App::new("profiled").stop_signals([Signal::TERM]);

@@ -1,4 +1,4 @@
-//! Example 02 with a real Redis and a real PostgreSQL: story (a) of the project and row S16.
+//! Example 02 with a real Redis and a real PostgreSQL.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};

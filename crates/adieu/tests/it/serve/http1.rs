@@ -238,6 +238,29 @@ fn states_are_counted() {
     });
 }
 
+#[test]
+fn a_client_that_takes_too_long_for_its_headers_is_closed() {
+    fn service() -> StopReport {
+        let app = App::new("strict");
+        let settings = Serve::new().header_timeout(Duration::from_millis(300));
+        let server = app.serve_with("api", anywhere(), routes(), settings);
+        tell_port(&app, &server);
+        drop(server);
+        app.run()
+    }
+    play(scene!(a_client_that_takes_too_long_for_its_headers_is_closed), service, |mut service| {
+        let port = port(&mut service);
+        let (mut slow, mut idle) = (Client::connect(port), Client::connect(port));
+        slow.send("GET / HTTP/1.1\r\nHost:");
+        assert_eq!(idle.get("/").status, 200);
+        // Closed without a stop: idle time counts too.
+        assert!(slow.ends() && idle.ends());
+        assert_eq!(Client::connect(port).get("/").status, 200, "the others are served");
+        service.signal("TERM");
+        assert_eq!(service.ends().code(), Some(0));
+    });
+}
+
 /// Each kind of service and of address compiles, which is the point, and is served.
 #[test]
 fn services_of_all_kinds_are_served() {

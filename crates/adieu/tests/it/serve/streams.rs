@@ -3,8 +3,8 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use adieu::serve::Draining;
-use adieu::{App, Signal, StopReport};
+use adieu::serve::{Draining, Serve};
+use adieu::{App, Phase, Signal, StopReport};
 use axum::body::Bytes;
 use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{ConnectInfo, Request};
@@ -16,7 +16,7 @@ use axum::{Extension, Router};
 
 use super::client::Client;
 use super::{anywhere, port, tell_port};
-use crate::scene::{play, say, scene};
+use crate::scene::{PATIENCE, play, say, scene};
 
 fn serve(router: Router) -> StopReport {
     let app = App::new("streams");
@@ -224,6 +224,34 @@ fn a_web_socket_over_http2_that_never_ends_is_named_and_cut() {
         assert_eq!(end.code(), Some(124));
         let named = end.report().in_flight.iter().any(|of| of.name == "upgraded connection" && of.count == 1);
         assert!(named, "{}", end.report());
+    });
+}
+
+#[test]
+fn a_handler_sees_whether_the_server_drains() {
+    fn service() -> StopReport {
+        let app = App::new("asks");
+        let router =
+            Router::new().route("/", get(|draining: Draining| async move { draining.is_draining().to_string() }));
+        // Longer than the test takes: the answer that says `Connection: close` ends the drain.
+        let server = app.serve_with("api", anywhere(), router, Serve::new().linger(PATIENCE));
+        tell_port(&app, &server);
+        drop(server);
+        app.task("drain", |context| async move {
+            context.entered(Phase::Drain).await;
+            say("draining");
+        });
+        app.run()
+    }
+    play(scene!(a_handler_sees_whether_the_server_drains), service, |mut service| {
+        let mut client = Client::connect(port(&mut service));
+        assert_eq!(client.get("/").body, "false");
+        service.signal("TERM");
+        service.hears("draining");
+        let answer = client.get("/");
+        assert_eq!((answer.body.as_str(), answer.last), ("true", true));
+        assert!(client.ends());
+        assert_eq!(service.ends().code(), Some(0));
     });
 }
 

@@ -28,6 +28,8 @@ async fn shout(connection: TcpConnection) {
 fn a_protocol_of_ones_own_answers_and_says_farewell() {
     fn service() -> StopReport {
         let app = App::new("shout");
+        // The second takes settings: without a linger it closes at once.
+        app.serve_tcp_with("hasty", anywhere(), "bye\n", shout, Serve::new().linger(Duration::ZERO));
         let server = app.serve_tcp("lines", anywhere(), "bye\n", shout);
         tell_port(&app, &server);
         drop(server);

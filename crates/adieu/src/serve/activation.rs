@@ -1,4 +1,4 @@
-//! Listeners that whoever started the process has handed over: systemd's socket activation, `adieu run --sockets pass`.
+//! Socket activation: listeners that the parent has handed over (`LISTEN_FDS`: systemd, `adieu run --sockets pass`).
 
 use std::os::fd::OwnedFd;
 use std::sync::{Mutex, OnceLock};
@@ -6,9 +6,9 @@ use std::sync::{Mutex, OnceLock};
 use socket2::{SockRef, Type};
 
 use super::listen::Listen;
-use crate::hook::lock;
+use crate::lock::lock;
 
-/// Those that nobody has asked for yet, with their names. Descriptors belong to the process, and so does this.
+/// The listeners that no server has taken yet, with their names. A static, as descriptors belong to the process.
 fn given() -> &'static Mutex<Vec<(String, OwnedFd)>> {
     static GIVEN: OnceLock<Mutex<Vec<(String, OwnedFd)>>> = OnceLock::new();
     GIVEN.get_or_init(|| {
@@ -18,8 +18,8 @@ fn given() -> &'static Mutex<Vec<(String, OwnedFd)>> {
     })
 }
 
-/// The listener that was handed over for `wanted`: one of the same name, or bound to the same address.
-pub(super) fn handed_over(name: Option<&str>, wanted: &Listen) -> Option<Listen> {
+/// Takes the listener for `wanted`: of the same name, or bound to the same address.
+pub(super) fn activated_listener(name: Option<&str>, wanted: &Listen) -> Option<Listen> {
     let mut given = lock(given());
     let fits = |(of, fd): &(String, OwnedFd)| is_listener(fd) && (name == Some(of) || is_bound_to(fd, wanted));
     let index = given.iter().position(fits)?;

@@ -1,4 +1,4 @@
-//! What the surroundings grant, compared with what the plan wants.
+//! Compares the time of a stop with what the supervisor grants, and tells of inherited signals.
 
 use std::io;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use adieu_core::duration;
 
 use crate::signals::Inherited;
 
-/// Everything worth a warning at the start. `longest`: the worst case of the stop, the end of the process included.
-pub(crate) fn notes(longest: Duration, signals: &io::Result<Inherited>) -> Vec<String> {
+/// All warnings at the start. `longest`: the longest time of a stop, the end of the process included.
+pub(crate) fn warnings(longest: Duration, signals: &io::Result<Inherited>) -> Vec<String> {
     let mut notes = Vec::new();
     match signals {
         Ok(inherited) => {
@@ -29,14 +29,14 @@ pub(crate) fn notes(longest: Duration, signals: &io::Result<Inherited>) -> Vec<S
     notes
 }
 
-/// What is known of systemd.
+/// How systemd limits a stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Systemd {
-    /// It has not started this process, or nobody can tell.
+    /// systemd has not started this process, as far as one can tell.
     Absent,
-    /// It extends TimeoutStopSec when it is told to.
+    /// systemd extends TimeoutStopSec when the process asks for it.
     Listens,
-    /// It kills after TimeoutStopSec, whatever that is.
+    /// systemd kills after TimeoutStopSec, which the process does not know.
     Deaf,
 }
 
@@ -45,16 +45,16 @@ fn systemd(variable: impl Fn(&str) -> Option<String>) -> Systemd {
     let listens = cfg!(feature = "systemd") && variable("NOTIFY_SOCKET").is_some();
     match (listens, variable("INVOCATION_ID")) {
         (true, _) => Systemd::Listens,
-        // Another service's children inherit it too; systemd's own have it as their parent.
+        // The children of a service inherit the variable too, but systemd is the parent of the service only.
         (false, Some(_)) if std::os::unix::process::parent_id() == 1 => Systemd::Deaf,
         (false, _) => Systemd::Absent,
     }
 }
 
-/// systemd-system.conf(5): DefaultTimeoutStopSec, unless somebody has changed it.
+/// DefaultTimeoutStopSec of systemd-system.conf(5), if it is not changed.
 const TIMEOUT_STOP: Duration = Duration::from_secs(90);
 
-/// ADIEU_GRACE is what `adieu run` grants before it kills.
+/// `granted`: ADIEU_GRACE, the time that `adieu run` grants before it kills.
 fn compare(longest: Duration, granted: Option<&str>, systemd: &Systemd) -> Option<String> {
     let wanted = duration::format(whole_ms(longest));
     if let Some(granted) = granted.and_then(|text| duration::parse(text).ok()) {

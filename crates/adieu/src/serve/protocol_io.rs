@@ -1,5 +1,6 @@
-//! What a protocol reads and writes: a stream, plain or through TLS, with the first bytes given back, which ends when a
-//! stop has come so far that nothing more is expected of it.
+//! The stream that a protocol reads and writes: plain or TLS, with the bytes put back that showed the protocol.
+//!
+//! It decides when the *input* of a connection ends in a stop: when the connection is idle and nothing is under way.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,11 +12,12 @@ use adieu_core::wire;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
-use super::connections::{Connection, ConnectionState};
-use super::draining::Level;
+use super::connection_state::ConnectionState;
+use super::connections::Connection;
+use super::level::Level;
 use super::stream::Stream;
 
-/// With or without encryption.
+/// A stream with or without TLS.
 #[derive(Debug)]
 pub(super) enum Transport {
     Plain(Stream),
@@ -33,7 +35,7 @@ impl Transport {
     }
 }
 
-/// Calls one of `AsyncRead` and `AsyncWrite`.
+/// Calls a method of `AsyncRead` or `AsyncWrite` on the stream within.
 macro_rules! on {
     ($self:expr, $stream:ident => $call:expr) => {
         match $self {
@@ -50,35 +52,37 @@ macro_rules! on {
     };
 }
 
-/// See the module.
+/// The stream of a protocol; see the module.
 #[derive(Debug)]
-pub(super) struct Front {
+pub(super) struct ProtocolIo {
     transport: Transport,
     connection: Arc<Connection>,
-    /// Read already, to be read again.
+    /// Bytes that were read to find the protocol, and are read again by it.
     first: BytesMut,
-    /// Whether idle connections are kept for a while in a drain.
+    /// Whether idle connections stay open for a while in a drain.
     lingers: bool,
-    /// Whether the protocol ends with its input.
+    /// Whether the protocol ends when its input ends: HTTP/1, and protocols of one's own.
     ends: bool,
-    away: Option<Away>,
+    goaway: Option<EarlyGoaway>,
 }
 
-/// HTTP/2's first GOAWAY: no new requests, please, and as far as it goes none is refused. The protocol's own comes later,
-/// with the last stream's number as soon as a PING is back; a client that is about to send a request when both arrive may
-/// well answer the PING first, and the request is lost on it. So this one goes ahead, by the linger.
+/// The first GOAWAY of HTTP/2, which asks for no more requests, and refuses none.
+///
+/// hyper sends another one with the number of the last stream, as soon as its PING is acknowledged. A client that is
+/// about to send a request may acknowledge the PING first, and then its request is lost. So this GOAWAY goes ahead, by
+/// the linger.
 #[derive(Debug)]
-struct Away {
+struct EarlyGoaway {
     at: Level,
     sent: usize,
 }
 
-/// A GOAWAY frame (RFC 9113, 6.8): 8 bytes on the connection itself, the highest number that there is, no error.
+/// A GOAWAY frame (RFC 9113, 6.8): 8 bytes of payload, stream 0, the highest stream number, no error.
 const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
-impl Front {
+impl ProtocolIo {
     pub(super) fn new(transport: Transport, connection: Arc<Connection>, lingers: bool) -> Self {
-        Self { transport, connection, first: BytesMut::new(), lingers, ends: true, away: None }
+        Self { transport, connection, first: BytesMut::new(), lingers, ends: true, goaway: None }
     }
 
     pub(super) fn connection(&self) -> &Arc<Connection> {
@@ -99,36 +103,37 @@ impl Front {
         }
     }
 
-    /// What has been read so far and will be read again.
+    /// The first bytes, which the protocol will read again.
     pub(super) fn first(&self) -> &[u8] {
         &self.first
     }
 
-    /// For HTTP/2, which says itself that it ends, and goes away when the stop has come to `at`.
+    /// Sends GOAWAY when the stop has come to `at`, and does not end the input: HTTP/2 ends by itself.
     pub(super) fn goes_away(&mut self, at: Level) {
         self.ends = false;
-        self.away = Some(Away { at, sent: 0 });
+        self.goaway = Some(EarlyGoaway { at, sent: 0 });
     }
 
-    /// Sends the GOAWAY, or its rest if `begun`. To be called between two frames: the protocol flushes there.
-    fn poll_away(&mut self, context: &mut Context<'_>, begun: bool) -> Poll<io::Result<()>> {
-        while let Some(away) = &mut self.away
-            && self.connection.level() >= away.at
-            && (away.sent > 0 || !begun)
+    /// Sends the GOAWAY; if `begun`, only the rest of one that was begun. A flush is between two frames, a write may
+    /// not be.
+    fn poll_goaway(&mut self, context: &mut Context<'_>, begun: bool) -> Poll<io::Result<()>> {
+        while let Some(goaway) = &mut self.goaway
+            && self.connection.level() >= goaway.at
+            && (goaway.sent > 0 || !begun)
         {
-            let rest = &GOAWAY[away.sent..];
-            away.sent += match ready!(on!(&mut self.transport, stream => stream.poll_write(context, rest)))? {
+            let rest = &GOAWAY[goaway.sent..];
+            goaway.sent += match ready!(on!(&mut self.transport, stream => stream.poll_write(context, rest)))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 sent => sent,
             };
-            if away.sent == GOAWAY.len() {
-                self.away = None;
+            if goaway.sent == GOAWAY.len() {
+                self.goaway = None;
             }
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Whether nothing more is expected: between two requests, after the linger, with nothing on its way in or out.
+    /// Whether the input ends here: between two requests, after the linger, with nothing to read or to write.
     fn is_over(&mut self) -> bool {
         let level = self.connection.level();
         if !self.ends || level < Level::Closing || self.connection.state() != ConnectionState::Idle {
@@ -138,15 +143,18 @@ impl Front {
         // Half a request has the time that a handshake has.
         let partial = level < Level::Overdue
             && (self.connection.partial.load(Ordering::Relaxed) || self.connection.socket.has_input());
-        let over = !blocked && !partial;
+        let unflushed = self.connection.unflushed.load(Ordering::Relaxed);
+        let over = !blocked && !unflushed && !partial;
         if over && (!self.lingers || self.is_parked()) && !self.connection.owed.load(Ordering::Relaxed) {
             self.transport.stream().abandon();
         }
         over
     }
 
-    /// Whether `adieu run` may hold this connection too, to answer its next request by the next generation. Our close is
-    /// nothing to its client then; an end that we send would be one, in the face of a request that is on its way.
+    /// Whether `adieu run` may hold this connection too, so that the next generation answers its next request.
+    ///
+    /// Then the client does not notice a close of this process. It would notice an end of output, in the face of a
+    /// request that is on its way.
     fn is_parked(&self) -> bool {
         static PARKS: OnceLock<bool> = OnceLock::new();
         matches!(self.transport, Transport::Plain(_))
@@ -154,7 +162,7 @@ impl Front {
     }
 }
 
-impl AsyncRead for Front {
+impl AsyncRead for ProtocolIo {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -173,9 +181,9 @@ impl AsyncRead for Front {
     }
 }
 
-impl AsyncWrite for Front {
+impl AsyncWrite for ProtocolIo {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_away(context, true))?;
+        ready!(self.poll_goaway(context, true))?;
         on!(&mut self.transport, stream => stream.poll_write(context, bytes))
     }
 
@@ -184,7 +192,7 @@ impl AsyncWrite for Front {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_away(context, true))?;
+        ready!(self.poll_goaway(context, true))?;
         on!(&mut self.transport, stream => stream.poll_write_vectored(context, slices))
     }
 
@@ -193,7 +201,7 @@ impl AsyncWrite for Front {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.poll_away(context, false))?;
+        ready!(self.poll_goaway(context, false))?;
         on!(&mut self.transport, stream => stream.poll_flush(context))
     }
 

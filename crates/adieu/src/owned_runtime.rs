@@ -1,4 +1,4 @@
-//! The runtime that an application owns, from its making to its end.
+//! The runtime that an application owns.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -8,23 +8,23 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime, RuntimeFlavor};
 use tokio_util::sync::CancellationToken;
 
-/// How long tasks and blocking work that nobody has registered are awaited when everything else is over.
+/// How long the end waits for tasks and blocking work that belong to no component.
 const JOIN: Duration = Duration::from_millis(100);
 
-/// So many tasks are connections at rest, mostly: to drop them one by one takes longer than the process's end, which closes
-/// them just as well.
+/// With this number of tasks the end does not wait: they are idle connections mostly, which the end of the process
+/// closes faster than their tasks do.
 const MANY: usize = 1_000;
 
-/// A runtime and what is known of its threads.
+/// A runtime, and the number of its threads.
 #[derive(Debug)]
-pub(crate) struct Host {
+pub(crate) struct OwnedRuntime {
     runtime: Runtime,
-    /// How many threads there are, if nobody else wanted to know: a builder takes one hook each.
+    /// Number of threads. `None` for a given builder, whose thread hooks may be in use.
     threads: Option<Arc<AtomicUsize>>,
 }
 
-impl Host {
-    /// By `builder`, or tokio's multi-threaded one; with all of it enabled.
+impl OwnedRuntime {
+    /// Builds the runtime by `builder`, or a multi-threaded one, with time and I/O enabled.
     pub(crate) fn new(builder: Option<Builder>) -> std::io::Result<Self> {
         if let Some(mut given) = builder {
             return Ok(Self { runtime: given.enable_all().build()?, threads: None });
@@ -47,35 +47,35 @@ impl Host {
         self.runtime.handle()
     }
 
-    /// Whether the caller is no task of another runtime, which may not wait. It would be told by a panic, but only when the
-    /// stop is over. Only tokio knows, and it has no other answer.
+    /// Whether this thread may block. A task of another runtime may not, and tokio tells so only by a panic of
+    /// `block_on`.
     pub(crate) fn may_wait_here(&self) -> bool {
         Handle::try_current().is_err() || catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(async {}))).is_ok()
     }
 
-    /// Whether it has no thread of its own.
+    /// Whether the runtime has no thread of its own.
     pub(crate) fn needs_this_thread(&self) -> bool {
         self.handle().runtime_flavor() == RuntimeFlavor::CurrentThread
     }
 
-    /// Runs on this thread until then.
+    /// Runs the runtime on this thread until `then` is cancelled.
     pub(crate) fn run_until(&self, then: CancellationToken) {
         self.runtime.block_on(then.cancelled_owned());
     }
 
-    /// Ends it before anything has run on it. Within another runtime nothing else is possible.
+    /// Ends a runtime that was not used. A task of another runtime cannot end it in any other way.
     pub(crate) fn abandon(self) {
         self.runtime.shutdown_background();
     }
 
-    /// Whether no task is left and no thread for blocking work.
+    /// Whether no task and no thread for blocking work is left.
     fn is_empty(&self) -> bool {
         let metrics = self.runtime.metrics();
         let workers_only = |threads: &Arc<AtomicUsize>| threads.load(Ordering::Relaxed) <= metrics.num_workers();
         metrics.num_alive_tasks() == 0 && self.threads.as_ref().is_some_and(workers_only)
     }
 
-    /// Ends it, and waits for what is left if that is worth it.
+    /// Ends the runtime, and waits a moment for tasks that are left, unless they are many.
     pub(crate) fn end(self) {
         let many = self.runtime.metrics().num_alive_tasks() >= MANY;
         if many || self.is_empty() {

@@ -1,4 +1,4 @@
-//! The tasks of an HTTP/2 connection: its streams, and what some of them are upgraded to (RFC 8441).
+//! The executor of an HTTP/2 connection: it counts the streams that are upgraded (RFC 8441).
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use hyper::rt::Executor;
 use super::connections::Connection;
 
 tokio::task_local! {
-    /// Set while a stream of HTTP/2 is being answered.
+    /// Set in the task of a stream.
     static ANSWERING: ();
 }
 
 /// Spawns the tasks of one connection.
 #[derive(Debug, Clone)]
-pub(super) struct Streams(pub(super) Arc<Connection>);
+pub(super) struct H2Executor(pub(super) Arc<Connection>);
 
-impl<F> Executor<F> for Streams
+impl<F> Executor<F> for H2Executor
 where
     F: Future + Send + 'static,
     F::Output: Send,
 {
-    /// The protocol begins the task of a stream from the connection's own. From within a stream's comes only one thing: what
-    /// it is upgraded to, which lasts as long as the application writes.
+    /// hyper spawns the task of a stream from the task of the connection. From the task of a stream it spawns only the
+    /// upgraded stream, which lasts as long as the application writes.
     fn execute(&self, future: F) {
         if ANSWERING.try_with(|()| ()).is_ok() {
             let upgraded = self.0.upgraded();

@@ -1,4 +1,4 @@
-//! Running other people's code so that a panic is an outcome.
+//! Running code of the application so that a panic is a result.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,20 +7,20 @@ use std::task::Poll;
 
 use adieu_core::stop_plan::End;
 
-use crate::hook::BoxError;
+use crate::error::BoxError;
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// How other people's code ended.
+/// How code of the application ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct Completion {
     pub(crate) how: End,
     /// The error or the panic's message.
     pub(crate) error: Option<String>,
 }
 
-impl Ended {
-    /// Its future was dropped before it was done.
+impl Completion {
+    /// The future was dropped before it was done.
     pub(crate) fn cancelled() -> Self {
         Self { how: End::Failed, error: Some("cancelled".to_owned()) }
     }
@@ -39,7 +39,8 @@ impl Ended {
     }
 }
 
-/// An error with its sources, each after a colon, unless it has said so itself: many do.
+/// The text of an error and of its sources, each after a colon. Skips a source that the text before ends with, as many
+/// do.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -53,27 +54,27 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// Calls `make`, runs its future and drops it; a panic in any of the three is an outcome. Cancel safe: dropped, it drops
-/// the future.
-pub(crate) async fn caught<M>(make: M) -> Ended
+/// Calls `make`, runs its future and drops it. A panic in any of the three is a [`Completion`]. Dropped, it drops the
+/// future.
+pub(crate) async fn catch_unwind_future<M>(make: M) -> Completion
 where
     M: FnOnce() -> BoxFuture<Result<(), BoxError>>,
 {
     let mut future = match catch_unwind(AssertUnwindSafe(make)) {
         Ok(future) => Some(future),
-        Err(payload) => return Ended::panicked(&*payload),
+        Err(payload) => return Completion::panicked(&*payload),
     };
     let polled = std::future::poll_fn(|context| {
         let Some(running) = future.as_mut() else { return Poll::Pending };
         match catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(context))) {
             Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(result)) => Poll::Ready(Ended::of(result)),
-            Err(payload) => Poll::Ready(Ended::panicked(&*payload)),
+            Ok(Poll::Ready(result)) => Poll::Ready(Completion::of(result)),
+            Err(payload) => Poll::Ready(Completion::panicked(&*payload)),
         }
     });
     let ended = polled.await;
     match catch_unwind(AssertUnwindSafe(|| drop(future.take()))) {
         Ok(()) => ended,
-        Err(payload) => Ended::panicked(&*payload),
+        Err(payload) => Completion::panicked(&*payload),
     }
 }

@@ -1,4 +1,4 @@
-//! A service's answers: counted, and marked as the last of their connection while a stop goes on.
+//! Responses of a service: counted, and marked as the last of their connection during a stop.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,16 +12,18 @@ use hyper::body::Incoming;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::connections::{Busy, Connection};
-use super::draining::{Draining, Level, UntilDraining};
+use super::connections::{BusyGuard, Connection};
+use super::draining::{Draining, UntilDraining};
+use super::level::Level;
 
-/// Asks `service`. What its answer says is decided before the headers leave: while a stop goes on, that no other request
-/// may follow on this connection.
-pub(super) async fn answer<S, B>(
+/// Calls `service`, and counts its response until the body is dropped.
+///
+/// During a stop a response of HTTP/1 gets `Connection: close`, so that no request follows on its connection.
+pub(super) async fn respond<S, B>(
     mut service: S,
     mut request: Request<Incoming>,
     connection: Arc<Connection>,
-) -> Result<Response<Answer<B>>, S::Error>
+) -> Result<Response<CountedBody<B>>, S::Error>
 where
     S: Service<Request<Incoming>, Response = Response<B>>,
     B: Body,
@@ -41,8 +43,8 @@ where
     }
     let events = response.headers().get(CONTENT_TYPE).is_some_and(is_event_stream);
     Ok(response.map(|body| match events {
-        true => Answer { body: Kind::Endless { body: draining.until(body) }, _busy: busy },
-        false => Answer { body: Kind::Plain { body }, _busy: busy },
+        true => CountedBody { body: BodyKind::Endless { body: draining.until(body) }, busy },
+        false => CountedBody { body: BodyKind::Plain { body }, busy },
     }))
 }
 
@@ -52,24 +54,31 @@ fn is_event_stream(value: &HeaderValue) -> bool {
 }
 
 pin_project! {
-    /// An answer's body; the request is being answered as long as it exists.
-    pub(super) struct Answer<B> {
+    /// The body of a response. The request is being answered as long as the body exists.
+    pub(super) struct CountedBody<B> {
         #[pin]
-        body: Kind<B>,
-        _busy: Busy,
+        body: BodyKind<B>,
+        busy: BusyGuard,
+    }
+
+    impl<B> PinnedDrop for CountedBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            // The protocol has the rest of the response. Before the guard is dropped: see `Connection::is_at_rest`.
+            this.busy.connection().unflushed.store(true, Ordering::Relaxed);
+        }
     }
 }
 
 pin_project! {
-    #[project = KindPinned]
-    enum Kind<B> {
+    #[project = BodyKindPinned]
+    enum BodyKind<B> {
         Plain { #[pin] body: B },
-        // Server-sent events have no end of their own.
+        // Server-sent events, which do not end by themselves.
         Endless { #[pin] body: UntilDraining<B> },
     }
 }
 
-impl<B: Body> Body for Answer<B> {
+impl<B: Body> Body for CountedBody<B> {
     type Data = B::Data;
     type Error = B::Error;
 
@@ -78,22 +87,22 @@ impl<B: Body> Body for Answer<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         match self.project().body.project() {
-            KindPinned::Plain { body } => body.poll_frame(context),
-            KindPinned::Endless { body } => body.poll_frame(context),
+            BodyKindPinned::Plain { body } => body.poll_frame(context),
+            BodyKindPinned::Endless { body } => body.poll_frame(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.body {
-            Kind::Plain { body } => body.is_end_stream(),
-            Kind::Endless { body } => body.is_end_stream(),
+            BodyKind::Plain { body } => body.is_end_stream(),
+            BodyKind::Endless { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.body {
-            Kind::Plain { body } => body.size_hint(),
-            Kind::Endless { body } => body.size_hint(),
+            BodyKind::Plain { body } => body.size_hint(),
+            BodyKind::Endless { body } => body.size_hint(),
         }
     }
 }
