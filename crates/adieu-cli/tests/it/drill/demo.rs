@@ -5,19 +5,17 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal};
 
-use crate::harness::{Process, the_machine};
-use crate::init::{ADIEU, Scene, lives, until};
+use crate::harness::proc::{all, lives};
+use crate::harness::{ADIEU, Process, Scene, the_machine, until};
 
 /// Everything that was started by a demo whose directory for temporary files is this one.
 pub(super) fn started(scene: &Scene) -> Vec<Pid> {
-    let all = fs::read_dir("/proc").expect("/proc is there").flatten();
-    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok().and_then(Pid::from_raw));
     let mark = format!("TMPDIR={}", scene.path("tmp").display());
     let ours = |pid: &Pid| {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         environment.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes()) && lives(*pid)
     };
-    pids.filter(ours).collect()
+    all().filter(ours).collect()
 }
 
 pub(super) fn scene_for_a_demo() -> Scene {

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Service, kill, server};
-use crate::init::{PYTHON, until};
+use super::{server, service};
+use crate::harness::proc::kill;
+use crate::harness::{Instance, PYTHON, Run, until};
 
 /// Patient: nothing here takes as long.
 const PATIENT: &[&str] = &["--drain-timeout", "40s", "--drain-quiet", "20s", "--grace", "60s"];
@@ -61,9 +62,9 @@ fn get(path: &str, rest: fn(TcpStream) -> io::Result<Vec<u8>>) -> Client<Vec<u8>
 }
 
 /// Asks the first generation for all of this, reloads, and returns what the clients got.
-fn reloads_under<T: Send + 'static>([program, file]: [String; 2], clients: Vec<Client<T>>) -> Vec<T> {
-    let service = Service::start(&[PATIENT, &["--", &program, &file]].concat());
-    let port = service.port.number();
+fn reloads_under<T: Send + 'static>(program: [String; 2], clients: Vec<Client<T>>) -> Vec<T> {
+    let service = service().options(PATIENT).program(&program).serving();
+    let port = service.port();
     let start = |Client { request, rest }| {
         let mut stream = connect(port);
         stream.write_all(&request).expect("it is connected");
@@ -90,7 +91,7 @@ fn slow_answers_are_given() {
 /// The control: asked to stop at once, the server answers none of them.
 #[test]
 fn without_a_drain_they_are_cut_off() {
-    let (service, mut client, _) = stuck(PATIENT);
+    let (service, mut client, _) = stuck(service().options(PATIENT));
     kill(service.main(1), Signal::TERM);
     assert!(client.read(&mut [0]).is_ok_and(|read| read == 0), "it ends without an answer");
 }
@@ -155,14 +156,14 @@ fn an_answer_that_pauses_is_not_taken_for_ended() {
 
 #[test]
 fn a_client_that_never_says_anything_does_not_hold_the_drain() {
-    for [program, file] in [threads(), a_loop()] {
-        silence_is_no_work(&[PATIENT, &["--", &program, &file]].concat());
+    for program in [threads(), a_loop()] {
+        silence_is_no_work(service().options(PATIENT).program(&program));
     }
 }
 
-fn silence_is_no_work(options: &[&str]) {
-    let service = Service::start(options);
-    let _silent = connect(service.port.number());
+fn silence_is_no_work(run: Run) {
+    let service = run.serving();
+    let _silent = connect(service.port());
     until("it is accepted", || {
         let counts = service.generation(1).map(|generation| generation["connections"].clone()).unwrap_or_default();
         ["owed", "unknown", "quiet"].iter().filter_map(|class| counts[class].as_u64()).sum::<u64>() == 1
@@ -174,8 +175,8 @@ fn silence_is_no_work(options: &[&str]) {
 }
 
 /// A service with one request that is never answered; the address of its client.
-fn stuck(options: &[&str]) -> (Service, TcpStream, SocketAddr) {
-    let service = Service::start(options);
+fn stuck(run: Run) -> (Instance, TcpStream, SocketAddr) {
+    let service = run.serving();
     let slow = super::slow_request(&service);
     until("it is under way", || service.generation(1).is_some_and(|it| it["connections"]["owed"] == 1));
     let address = slow.local_addr().expect("it is connected");
@@ -184,7 +185,7 @@ fn stuck(options: &[&str]) -> (Service, TcpStream, SocketAddr) {
 
 #[test]
 fn what_outlasts_the_drain_is_named() {
-    let (service, mut slow, address) = stuck(&["--drain-timeout", "1s", "--drain-quiet", "30s"]);
+    let (service, mut slow, address) = stuck(service().options(&["--drain-timeout", "1s", "--drain-quiet", "30s"]));
     service.must_reload(&["--wait", "drained"]);
     let told = format!("generation 1: stopped while 1 connections are owed an answer and 0 may be: {address}");
     assert!(service.timeline().contains(&told), "{}", service.account());
@@ -194,7 +195,8 @@ fn what_outlasts_the_drain_is_named() {
 
 #[test]
 fn what_nothing_moves_on_is_given_up_and_named() {
-    let (service, _slow, address) = stuck(&["--drain-timeout", "40s", "--drain-quiet", "1s", "--grace", "60s"]);
+    let (service, _slow, address) =
+        stuck(service().options(&["--drain-timeout", "40s", "--drain-quiet", "1s", "--grace", "60s"]));
     let began = Instant::now();
     service.must_reload(&["--wait", "drained"]);
     let took = began.elapsed();
@@ -207,25 +209,25 @@ fn what_nothing_moves_on_is_given_up_and_named() {
 /// A final stop asks at once, as traffic would never end; with a linger it serves on for that long.
 #[test]
 fn a_final_stop_lingers_if_told_to() {
-    let mut service = Service::start(&["--linger", "2s"]);
+    let mut service = service().options(&["--linger", "2s"]).serving();
     let began = Instant::now();
     let stop = service.begin(&["stop", "s"]);
     service.wait_for_phase(1, "draining");
     assert_eq!(service.answers(), 1, "it still serves");
     assert_eq!(stop.end().code, 0);
     assert!(began.elapsed() >= Duration::from_millis(1990), "{:?}", began.elapsed());
-    assert_eq!(service.init.wait(), 143);
-    service.nobody_is_left();
+    assert_eq!(service.wait(), 143);
+    service.scene.nobody_is_left();
 }
 
 /// The command that asked for the stop is told when it took force.
 #[test]
 fn a_final_stop_that_takes_force_says_so() {
     let server = server();
-    let program = ["--", "sh", "-c", "trap '' TERM; \"$@\"", "sh", PYTHON, &server];
-    let mut service = Service::start(&[&["--grace", "500ms"], &program[..]].concat());
-    let told = service.stop_from_outside();
+    let program = ["sh", "-c", "trap '' TERM; \"$@\"", "sh", PYTHON, &server];
+    let mut service = service().options(&["--grace", "500ms"]).program(&program).serving();
+    let told = service.stop();
     assert!(told.code == 3 && told.error.contains("ended by force, exit code 137"), "{told:?}");
-    assert_eq!(service.init.wait(), 137);
-    service.nobody_is_left();
+    assert_eq!(service.wait(), 137);
+    service.scene.nobody_is_left();
 }

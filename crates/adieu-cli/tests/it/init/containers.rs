@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use super::engine::Engine;
-use super::until;
-use crate::harness::{Port, count, get, the_machine};
+use crate::harness::engine::Engine;
+use crate::harness::{Port, count, get, the_machine, until};
 
 /// The least that a container can have.
 const HARDENED: &[&str] =
@@ -131,7 +130,7 @@ fn a_reload_inside_a_container_loses_nothing() {
             for _ in 0..count(5, 50) {
                 more();
                 let reload = engine.docker(&["exec", &name, "/bin/adieu", "reload", &name, "--wait", "drained"]);
-                assert!(reload.status.success(), "{way:?}: {reload:?}\n{}", engine.logs(&name));
+                assert!(reload.is_fine(), "{way:?}: {reload:?}\n{}", engine.logs(&name));
             }
             more();
         });

@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Process, count};
-use crate::init::{ADIEU, PYTHON, Scene, until};
+use crate::harness::{ADIEU, PYTHON, Process, Scene, count, until};
 
 /// Forks so many children that do nothing, and then measures commands one after the other: a line of JSON for each, with
 /// its processor time and its greatest memory.

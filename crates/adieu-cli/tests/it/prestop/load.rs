@@ -5,9 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 
-use super::{HOST, HOST6, LOAD, PROBER, SLOW, Scene, UNPRIVILEGED, Waited, times};
-use crate::harness::{count, the_machine};
-use crate::init::until;
+use super::{HOST, HOST6, LOAD, PROBER, SLOW, UNPRIVILEGED, Waited, Wire, times};
+use crate::harness::{PYTHON, count, the_machine, until};
 
 /// What a wait may be later than the traffic's end asks for.
 const LATE: f64 = 0.2;
@@ -25,14 +24,14 @@ fn random() -> f64 {
 fn the_wait_ends_when_the_traffic_has_ended_under_load() {
     let _alone = the_machine();
     for round in 0..count(2, 20) {
-        let scene = Scene::new();
+        let wire = Wire::new();
         let side = round % 2;
         let length = 7.0 + 4.0 * random();
-        let probe = scene.clients("probe", HOST, PROBER, "probe", "2");
-        let slow = scene.clients("slow", HOST, SLOW, "probe", "7");
-        let load = scene.clients("load", [HOST, HOST6][side], LOAD[side], "load", &length.to_string());
+        let probe = wire.clients("probe", HOST, PROBER, "probe", "2");
+        let slow = wire.clients("slow", HOST, SLOW, "probe", "7");
+        let load = wire.clients("load", [HOST, HOST6][side], LOAD[side], "load", &length.to_string());
         until("there is load", || load.output().contains("loading"));
-        let waited = scene.prestop(&UNPRIVILEGED, &[]);
+        let waited = wire.prestop(&UNPRIVILEGED, &[]);
         let last = *times(&load, "last ").first().unwrap_or_else(|| panic!("the load goes on: {waited:#?}"));
         let requests = times(&slow, "request ");
         let due = due(last, &requests, waited.began, 3.0, 5.0);
@@ -66,16 +65,16 @@ fn due(last: f64, slow: &[f64], began: f64, quiet: f64, min: f64) -> f64 {
 #[test]
 fn traffic_that_never_stops_ends_at_the_budget_under_load() {
     let _alone = the_machine();
-    let scene = Scene::new();
-    let load = scene.clients("load", HOST, LOAD[0], "load", "600");
+    let wire = Wire::new();
+    let load = wire.clients("load", HOST, LOAD[0], "load", "600");
     until("there is load", || load.output().contains("loading"));
-    let waited = scene.prestop(&[], &["--budget", "8s"]);
+    let waited = wire.prestop(&[], &["--budget", "8s"]);
     assert!((8.0..8.0 + LATE + BUSY).contains(&waited.took()), "{waited:#?}");
     assert_eq!((waited.code, &waited.summary()["verdict"]), (4, &"budget-spent".into()), "{waited:#?}");
     assert!(waited.summary()["connections"].as_u64() > Some(100), "{waited:#?}");
     // Without it, and with nobody else, the minimum is enough.
     drop(load);
-    let calm = scene.prestop(&[], &["--budget", "8s", "--quiet-for", "1s", "--min", "2s"]);
+    let calm = wire.prestop(&[], &["--budget", "8s", "--quiet-for", "1s", "--min", "2s"]);
     assert!(calm.code == 0 && (2.0..2.0 + LATE + BUSY).contains(&calm.took()), "{calm:#?}");
 }
 
@@ -83,23 +82,23 @@ fn traffic_that_never_stops_ends_at_the_budget_under_load() {
 #[test]
 fn without_netlink_the_wait_is_never_shorter_under_load() {
     let _alone = the_machine();
-    let scene = Scene::new();
+    let wire = Wire::new();
     let without = super::program("without_netlink.py");
-    let front = [super::PYTHON, &without];
+    let front = [PYTHON, &without];
     let options = ["--quiet-for", "1s", "--min", "2s", "--budget", "9s"];
-    let nobody = scene.prestop(&front, &options);
+    let nobody = wire.prestop(&front, &options);
     assert_eq!((nobody.sight(), nobody.code), ("tables", 0), "{nobody:#?}");
     assert!((2.0..2.0 + LATE + BUSY).contains(&nobody.took()), "{nobody:#?}");
-    let load = scene.clients("load", HOST, LOAD[0], "load", "4");
+    let load = wire.clients("load", HOST, LOAD[0], "load", "4");
     until("there is load", || load.output().contains("loading"));
-    let some = scene.prestop(&front, &options);
+    let some = wire.prestop(&front, &options);
     let last = times(&load, "last ");
     assert!(some.code == 0 && last.first().is_some_and(|last| some.ended >= last + 1.0), "{last:?} {some:#?}");
     assert!(some.ended <= last[0] + 1.0 + 2.0 * LATE + BUSY, "{last:?} {some:#?}");
     // Short connections alone, which no table shows: they are counted.
-    let probe = scene.clients("probe", HOST, PROBER, "probe", "0.4");
+    let probe = wire.clients("probe", HOST, PROBER, "probe", "0.4");
     thread::sleep(Duration::from_millis(500));
-    let counted: Waited = scene.prestop(&front, &options);
+    let counted: Waited = wire.prestop(&front, &options);
     assert_eq!(counted.code, 4, "{counted:#?}");
     drop(probe);
 }

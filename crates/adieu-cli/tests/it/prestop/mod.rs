@@ -10,10 +10,8 @@ use std::process::Command;
 use adieu_linux::clock;
 use serde_json::Value;
 
-use crate::harness::build::tool;
-use crate::harness::{Place, Process};
-use crate::init::{ADIEU, PYTHON, code_of, until};
-use crate::sockets::network::{HOST, Network};
+use crate::harness::network::{HOST, Network};
+use crate::harness::{ADIEU, PYTHON, Process, Scene, code_of, tool, until};
 
 /// The server's side of the wire, IPv6.
 const HOST6: &str = "fd00:211::1";
@@ -41,16 +39,16 @@ fn program(name: &str) -> String {
 }
 
 /// A server at one end of a wire.
-struct Scene {
+struct Wire {
     network: Network,
-    place: Place,
+    scene: Scene,
     #[expect(dead_code, reason = "serves until it is dropped")]
     server: Process,
 }
 
-impl Scene {
+impl Wire {
     fn new() -> Self {
-        let (network, place) = (Network::new(), Place::new());
+        let (network, scene) = (Network::new(), Scene::new());
         let address = |side: [&str; 4], address: &str| {
             let words = ["ip", "address", "add", address, "dev", "wire", "nodad"];
             let words = if address.contains(':') { &words[..] } else { &words[..6] };
@@ -61,21 +59,21 @@ impl Scene {
             address(network.client(), client);
         }
         let mut command = within(&network.server(), &[PYTHON, &program("server.py")]);
-        command.env("PORT", place.port().to_string());
-        let server = Process::start("server", &command, place.directory());
-        let scene = Self { network, place, server };
-        until("it serves", || !scene.ask(HOST, LOAD[0], "/").output().contains("Error"));
-        scene
+        command.env("PORT", scene.port().to_string());
+        let server = Process::start("server", &command, scene.directory());
+        let wire = Self { network, scene, server };
+        until("it serves", || !wire.ask(HOST, LOAD[0], "/").output().contains("Error"));
+        wire
     }
 
     fn start(&self, name: &str, words: &[&str]) -> Process {
         let mut command = within(&self.network.client(), &[&[PYTHON, &program("clients.py")], words].concat());
-        command.current_dir(self.place.directory());
-        Process::start(name, &command, self.place.directory())
+        command.current_dir(self.scene.directory());
+        Process::start(name, &command, self.scene.directory())
     }
 
     fn clients(&self, name: &str, to: &str, from: &str, kind: &str, what: &str) -> Process {
-        let port = self.place.port().to_string();
+        let port = self.scene.port().to_string();
         self.start(name, &[to, &port, from, kind, what])
     }
 
@@ -92,15 +90,15 @@ impl Scene {
     }
 
     fn begin(&self, front: &[&str], options: &[&str]) -> Waiting {
-        let port = self.place.port().to_string();
+        let port = self.scene.port().to_string();
         let words = [front, &[ADIEU, "prestop", "--json", "--port", &port], options].concat();
         let command = within(&self.network.server(), &words);
         let began = now();
-        Waiting { began, process: Process::start("prestop", &command, self.place.directory()) }
+        Waiting { began, process: Process::start("prestop", &command, self.scene.directory()) }
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.place.path(name)
+        self.scene.path(name)
     }
 }
 
