@@ -41,7 +41,6 @@ fn demo(scene: &Scene) -> Command {
 fn the_demo_loses_requests_in_every_act_but_the_last_and_leaves_nothing() {
     let _alone = the_machine();
     let scene = scene_for_a_demo();
-    let began = std::time::Instant::now();
     // With nothing but a shell, and its sleep.
     fs::create_dir(scene.path("bin")).expect("a test's own directory is writable");
     for name in ["sh", "sleep"] {
@@ -50,7 +49,6 @@ fn the_demo_loses_requests_in_every_act_but_the_last_and_leaves_nothing() {
     let output = demo(&scene).env("PATH", scene.path("bin")).output().expect("adieu can be started");
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    assert!(began.elapsed().as_secs() < 60, "{:?}", began.elapsed());
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "no bar without a terminal, and nothing went wrong");
     nothing_is_left(&scene);
     // Name, requests, lost, ...

@@ -1,10 +1,8 @@
 //! Programs that cannot have another one beside them (`--overlap no`): clients wait in the queue meanwhile.
 
-use std::time::{Duration, Instant};
-
 use rustix::process::Signal;
 
-use super::service;
+use super::{GOOD, service};
 use crate::harness::crowd::{CLIENTS, Crowd};
 use crate::harness::proc::{kill, kill_for_good, lives, state};
 use crate::harness::{PYTHON, Run, Scene, the_machine, until};
@@ -43,7 +41,7 @@ fn clients_wait_while_one_goes_and_the_next_comes() {
 #[test]
 fn the_old_command_comes_back_when_the_new_one_fails() {
     let _alone = the_machine();
-    let service = alone().options(&["--ready-timeout", "2s"]).serving();
+    let service = alone().options(&["--ready-timeout", GOOD]).serving();
     let crowd = Crowd::at(&service);
     let table: [(&[&str], &str); 4] = [
         (&["--env", "FAULT=exit:3", "--env", "SAY=it goes wrong"], "exited with code 3 before it was ready"),
@@ -53,13 +51,11 @@ fn the_old_command_comes_back_when_the_new_one_fails() {
     ];
     let mut generation = 1;
     for (words, why) in table {
-        let began = Instant::now();
         let told = service.reload(words);
         generation += 2;
         let account = || format!("{told:?}\n{}", service.account());
         assert!(told.code == 7 && told.error.contains(why), "{}", account());
         assert!(told.out.contains("; the command before it comes back\n"), "{}", account());
-        assert!(began.elapsed() < Duration::from_secs(30), "{}", account());
         assert_eq!(service.answers(), generation, "the answer comes when it serves: {}", account());
         crowd.ask_more();
     }
@@ -89,7 +85,7 @@ fn clients_do_not_wait_for_ever() {
     let server = super::server();
     // The command fails as long as there is a trap; the first start is before.
     let script = "if test -e trap; then sleep 0.1; exit 1; fi; exec \"$@\"";
-    let options = ["--ready-timeout", "1s", "--restart", "on-failure"];
+    let options = ["--ready-timeout", GOOD, "--restart", "on-failure"];
     let service = service().options(&options).program(&["sh", "-c", script, "sh", PYTHON, &server]).serving();
     let trap = service.scene.path("trap");
     std::fs::write(&trap, "").expect("it is ours");
@@ -99,7 +95,7 @@ fn clients_do_not_wait_for_ever() {
     assert!(listens(), "the queue is kept");
     until("the queue is given up", || !listens());
     let output = service.output();
-    assert!(output.contains("nobody has served for 2s: new connections are refused"), "{output}");
+    assert!(output.contains("nobody has served for 10s: new connections are refused"), "{output}");
     drop(waiting);
     std::fs::remove_file(&trap).expect("it is ours");
     until("it serves again", || service.get("/").is_ok());

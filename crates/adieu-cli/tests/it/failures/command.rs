@@ -1,8 +1,8 @@
 //! What a reload brings along, and when it returns.
 
-use super::{server, service, slow_request};
+use super::{request, server, service};
 use crate::harness::proc::{command_line, kill_for_good, lives};
-use crate::harness::{Instance, PYTHON, until};
+use crate::harness::{Instance, NEVER, NEVER_AND_MORE, PYTHON, until};
 
 fn variable(service: &Instance, name: &str) -> String {
     service.get(&format!("/env/{name}")).unwrap_or_else(|error| panic!("{error}\n{}", service.account()))
@@ -50,7 +50,7 @@ fn a_new_command_is_kept_if_the_reload_succeeds() {
 /// A newcomer that dies while the old one can still take over takes with it what it had brought.
 #[test]
 fn nothing_is_kept_of_a_newcomer_that_dies_settling() {
-    let service = service().options(&["--settle", "30s", "--grace", "60s"]).serving();
+    let service = service().options(&["--settle", NEVER, "--grace", NEVER_AND_MORE]).serving();
     let old = service.status_json()["command"].clone();
     let reload = service.begin_reload(&["--env", "A=2", "--", PYTHON, &server(), "new"]);
     service.wait_for_phase(1, "settling");
@@ -76,7 +76,7 @@ fn a_restart_runs_what_the_last_reload_brought() {
 
 #[test]
 fn waiting_for_the_switch_is_over_at_the_switch() {
-    let service = service().options(&["--settle", "30s", "--grace", "60s"]).serving();
+    let service = service().options(&["--settle", NEVER, "--grace", NEVER_AND_MORE]).serving();
     let told = service.must_reload(&["--wait", "switched"]);
     assert_eq!(told.out, "generation 2 starts\ngeneration 2 serves\n");
     assert_eq!(
@@ -93,9 +93,10 @@ fn waiting_for_the_switch_is_over_at_the_switch() {
 
 #[test]
 fn waiting_until_it_has_settled_and_until_the_old_one_is_gone() {
-    let service = service().options(&["--drain-timeout", "3s", "--drain-quiet", "30s"]).serving();
+    let options = ["--drain-timeout", NEVER, "--drain-quiet", NEVER, "--grace", NEVER_AND_MORE];
+    let service = service().options(&options).serving();
     let old = service.main(1);
-    let _slow = slow_request(&service);
+    let _slow = request(&service, "/until/go");
     let owed = || service.generation(1).map(|generation| generation["connections"]["owed"].clone());
     until("a request is under way", || owed().is_some_and(|owed| owed.as_u64() >= Some(1)));
     let mut drained = service.begin_reload(&["--wait", "drained"]);
@@ -105,6 +106,7 @@ fn waiting_until_it_has_settled_and_until_the_old_one_is_gone() {
     let told = service.must_reload(&[]);
     assert!(told.out.ends_with("generation 3 has settled\n"), "{told:?}");
     assert!(service.generation(1).is_some_and(|one| one["phase"] == "draining"), "{}", service.account());
+    service.scene.write("go", "");
     let told = drained.end();
     assert!(told.code == 0 && told.out.ends_with("generation 2 is alone\n"), "{told:?}");
     assert!(service.generation(1).is_none() && !lives(old));

@@ -72,7 +72,7 @@ fn keep_asking(port: u16, over: &AtomicBool) {
 #[test]
 fn many_reloads_leave_nothing_behind() {
     let _alone = the_machine();
-    let service = service().options(&["--settle", "50ms", "--drain-quiet", "300ms"]).serving();
+    let service = service().options(&["--settle", "50ms"]).serving();
     let (supervisor, port) = (service.pid, service.port());
     let reload = |from: u64, number: usize| {
         for generation in from..from + number as u64 {

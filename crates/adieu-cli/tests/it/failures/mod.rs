@@ -19,7 +19,10 @@ use std::net::TcpStream;
 use crate::harness::{Instance, PYTHON, Run, Scene};
 
 /// Short, so that a reload is over soon; the defaults only wait longer for the same.
-const QUICK: &[&str] = &["--settle", "200ms", "--drain-timeout", "2s", "--drain-quiet", "500ms", "--grace", "10s"];
+const QUICK: &[&str] = &["--settle", "200ms", "--drain-timeout", "5s", "--drain-quiet", "1s", "--grace", "10s"];
+
+/// For `--ready-timeout`, where one that never gets ready is waited for, and a good one is started as well.
+const GOOD: &str = "5s";
 
 /// `programs/server.py` with [`QUICK`], called `s`.
 fn service() -> Run {
@@ -33,7 +36,12 @@ fn server() -> String {
 
 /// A request that is not answered in the time of a test.
 fn slow_request(service: &Instance) -> TcpStream {
+    request(service, "/sleep/600000")
+}
+
+/// A request whose answer is not waited for.
+fn request(service: &Instance, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", service.port())).expect("it listens");
-    stream.write_all(b"GET /sleep/600000 HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n").expect("it reads");
     stream
 }

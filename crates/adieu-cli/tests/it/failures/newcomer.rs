@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::{server, service};
+use super::{GOOD, server, service};
 use crate::harness::crowd::Crowd;
 use crate::harness::{Instance, PYTHON, Port, Told};
 
@@ -72,7 +72,7 @@ fn only_the_last_lines_of_much_output_are_shown() {
 
 #[test]
 fn one_that_never_gets_ready() {
-    let service = service().options(&["--ready-timeout", "2s"]).serving();
+    let service = service().options(&["--ready-timeout", GOOD]).serving();
     let told = fails(&service, &["--env", "FAULT=never", "--env", "SAY=still waiting"]);
     assert!(told.error.contains("was not ready in time: it listens nowhere"), "{told:?}");
     assert!(told.error.contains("  | still waiting on standard output"), "{told:?}");
@@ -81,7 +81,7 @@ fn one_that_never_gets_ready() {
 
 #[test]
 fn one_that_listens_elsewhere() {
-    let service = service().options(&["--ready-timeout", "2s"]).serving();
+    let service = service().options(&["--ready-timeout", GOOD]).serving();
     let other = Port::claim();
     let told = fails(&service, &["--env", &format!("FAULT=elsewhere:{}", other.number())]);
     let (there, here) = (other.number(), service.port());
@@ -113,7 +113,7 @@ fn one_that_does_not_say_that_it_is_ready_or_does_not_answer() {
 /// What a command has said once it says again; another command may be of those that never do.
 #[test]
 fn one_that_does_not_say_what_the_same_command_said_before() {
-    let service = service().env("TELLS", "1").options(&["--ready-timeout", "2s"]).serving();
+    let service = service().env("TELLS", "1").options(&["--ready-timeout", GOOD]).serving();
     service.must_reload(&["--wait", "drained"]);
     let told = fails(&service, &["--unset", "TELLS"]);
     let why = "was not ready in time: it did not send READY=1, as the same command did before";

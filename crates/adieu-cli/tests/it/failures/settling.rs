@@ -8,10 +8,10 @@ use rustix::process::{Pid, Signal};
 use super::service;
 use crate::harness::crowd::{CLIENTS, Crowd, Ends};
 use crate::harness::proc::{kill, kill_for_good, state};
-use crate::harness::{Begun, Instance, Told, get, until};
+use crate::harness::{Begun, Instance, NEVER, NEVER_AND_MORE, Told, get, until};
 
-/// Long enough for a test to do what it wants while a generation settles.
-const LONG: &[&str] = &["--settle", "30s", "--grace", "60s"];
+/// A test does what it wants while a generation settles.
+const LONG: &[&str] = &["--settle", NEVER, "--grace", NEVER_AND_MORE];
 
 /// The newcomer is serving, the one before settles.
 fn switched(service: &Instance, words: &[&str]) -> (Begun, Pid) {
@@ -82,10 +82,11 @@ fn one_that_dies_at_work() {
 /// The old one is drained already, but not asked to stop yet: it can still take over.
 #[test]
 fn one_that_dies_while_the_old_one_drains() {
-    let service = service().options(&["--drain-quiet", "20s", "--drain-timeout", "20s", "--grace", "60s"]).serving();
+    let options = ["--drain-quiet", NEVER, "--drain-timeout", NEVER, "--grace", NEVER_AND_MORE];
+    let service = service().options(&options).serving();
     let crowd = Crowd::at(&service);
     let port = service.port();
-    let slow = thread::spawn(move || get(port, "/sleep/3000"));
+    let slow = thread::spawn(move || get(port, "/until/go"));
     until("the slow request is under way", || {
         let all = service.generation(1).map(|generation| generation["connections"].clone());
         all.is_some_and(|all| all["owed"].as_u64() >= Some(1))
@@ -95,6 +96,7 @@ fn one_that_dies_while_the_old_one_drains() {
     kill_for_good(service.main(2));
     let (ends, timeline) = is_back(&service, crowd, reload, "was ended by SIGKILL");
     assert!(ends.lost() <= CLIENTS, "{ends:?}\n{timeline}");
+    service.scene.write("go", "");
     let answer = slow.join().expect("the client does not panic").unwrap_or_else(|error| panic!("{error}\n{timeline}"));
     assert!(answer.starts_with("generation 1 "), "{answer}");
     service.end();

@@ -2,7 +2,6 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
-use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
@@ -66,11 +65,10 @@ impl Instance {
         code_of(self.process.wait())
     }
 
-    /// Ends it gracefully; the exit code and how long it took.
-    pub(crate) fn terminate(&mut self) -> (i32, Duration) {
-        let began = Instant::now();
+    /// Ends it gracefully; the exit code.
+    pub(crate) fn terminate(&mut self) -> i32 {
         self.signal(Signal::TERM);
-        (self.wait(), began.elapsed())
+        self.wait()
     }
 
     /// Everybody below it that has not ended.

@@ -14,6 +14,7 @@ mod port;
 mod postgres;
 pub(crate) mod proc;
 mod process;
+mod pulse;
 mod run;
 mod scene;
 pub(crate) mod servers;
@@ -30,11 +31,12 @@ pub(crate) use lock::the_machine;
 pub(crate) use port::Port;
 pub(crate) use postgres::Postgres;
 pub(crate) use process::Process;
+pub(crate) use pulse::Pulse;
 pub(crate) use run::Run;
 pub(crate) use scene::Scene;
 pub(crate) use servers::{Server, for_each_server};
 pub(crate) use told::{Begun, Told};
-pub(crate) use wait::{PATIENCE, come, come_within, until};
+pub(crate) use wait::{NEVER, NEVER_AND_MORE, PATIENCE, come, come_within, until};
 
 use std::path::{Path, PathBuf};
 

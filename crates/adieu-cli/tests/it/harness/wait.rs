@@ -4,7 +4,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for anything before it calls it a failure. Long, because two cores also build and load.
+/// What must not be waited for takes much longer still ([`NEVER`]).
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// For an option: longer than any test lives. What ends all the same has not waited for it, on however slow a machine.
+pub(crate) const NEVER: &str = "10m";
+/// A grace with room for [`NEVER`] in it.
+pub(crate) const NEVER_AND_MORE: &str = "20m";
 
 /// Waits for a condition; panics when that takes too long.
 pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {

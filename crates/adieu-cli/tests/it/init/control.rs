@@ -127,7 +127,7 @@ fn nonsense_is_refused_and_holds_nobody_up() {
     let crowd: Vec<UnixStream> = (0..200).filter_map(|_| UnixStream::connect(scene.path("x.sock")).ok()).collect();
     drop(crowd);
     until("it answers again", || scene.adieu(&["status", "x"]).is_fine());
-    assert_eq!(init.terminate().0, 143);
+    assert_eq!(init.terminate(), 143);
 }
 
 /// A command as a user without any right.
@@ -240,11 +240,11 @@ fn options_are_variables_too_and_options_win() {
     scene.wait_for("heard", 1);
     let status = scene.adieu(&["status", "--json", "fromenv"]).json();
     assert_eq!((&status["name"], &status["sockets"]), (&"fromenv".into(), &"off".into()));
-    assert_eq!(init.terminate().0, 0);
+    assert_eq!(init.terminate(), 0);
     let words = [&variables[..], &[ADIEU, "run", "--stop-signal", "INT", "--", PYTHON, &hears, "heard"]].concat();
     let mut init = scene.start("adieu", &words);
     scene.wait_for("heard", 3);
-    assert_eq!(init.terminate().0, 42);
+    assert_eq!(init.terminate(), 42);
 }
 
 #[test]
@@ -254,5 +254,5 @@ fn an_instance_below_another_has_a_name_of_its_own() {
     let mut init = scene.run().name("x").program(&[ADIEU, "run", "--", "sh", "-c", script]).start();
     scene.wait_for("names", 1);
     assert_eq!(scene.read("names"), "sh\n");
-    assert_eq!(init.terminate().0, 143, "{}", init.output());
+    assert_eq!(init.terminate(), 143, "{}", init.output());
 }

@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -115,11 +115,12 @@ fn a_kill_for_memory_is_told_apart() {
         let join = format!("echo $$ > {procs}; exec \"$@\"");
         let within = tells(&scene, mode, "x").front(&["sh", "-c", &join, "sh"]).program(&[PYTHON, "-c", eat]);
         assert_eq!(within.start().wait(), 137, "{mode}");
-        let inside = ["sh", "-c", &join, "sh", "sh", "-c", "sleep 1.5; exec \"$@\"", "sh", PYTHON, "-c", eat];
+        // The supervisor has to see where it is, and looks once a second.
+        let inside = ["sh", "-c", &join, "sh", "sh", "-c", "sleep 4; exec \"$@\"", "sh", PYTHON, "-c", eat];
         let mut init = tells(&scene, mode, "y").program(&inside).start();
         assert_eq!(init.wait(), 137, "{mode}");
         // And one that is killed in there for another reason.
-        let sleeps = ["sh", "-c", &join, "sh", "sh", "-c", "sleep 1.5; kill -KILL $$"];
+        let sleeps = ["sh", "-c", &join, "sh", "sh", "-c", "sleep 4; kill -KILL $$"];
         tells(&scene, mode, "z").program(&sleeps).start().wait();
         let causes: Vec<String> =
             told(&scene).into_iter().map(|(_, json)| json["cause"].as_str().expect("a word").to_owned()).collect();
@@ -192,7 +193,7 @@ fn urls_get_a_post_with_the_same_facts() {
         let options = ["--pre-stop", &before, "--post-stop", &after];
         let mut init = run(&scene, mode).name("x").options(&options).program(&hears()).start();
         scene.wait_for("heard", 1);
-        assert_eq!(init.terminate().0, 55);
+        assert_eq!(init.terminate(), 55);
         let asked = asked_before.recv_timeout(PATIENCE).expect("it was asked");
         assert!(asked.starts_with("POST /hook HTTP/1.1\r\n"), "{asked}");
         let asked = asked_after.recv_timeout(PATIENCE).expect("it was asked");
@@ -211,7 +212,7 @@ fn pre_stop_runs_while_the_program_still_knows_nothing() {
         let mut init = run(&scene, mode).name("x").options(&["--pre-stop", hook]).program(&hears()).start();
         scene.wait_for("heard", 1);
         let main = init.find("hears.py");
-        assert_eq!(init.terminate().0, 55);
+        assert_eq!(init.terminate(), 55);
         assert_eq!(scene.read("heard"), format!("ready\npre-stop {main}\nover\n15\n"), "{mode}");
     }
 }
@@ -225,10 +226,11 @@ fn a_hook_that_hangs_leaves_the_program_its_time() {
             let options = ["--grace", "2s", "--pre-stop", hook, "--post-stop", hook];
             let mut init = run(&scene, mode).options(&options).program(&hears()).start();
             scene.wait_for("heard", 1);
-            let (code, took) = init.terminate();
+            let began = Instant::now();
+            let code = init.terminate();
             // Asked in the reserve of the grace and not killed; then post-stop has a grace of its own.
             assert_eq!((code, scene.read("heard").as_str()), (55, "ready\n15\n"), "{mode}: {hook}");
-            assert!(took > Duration::from_millis(3400) && took < Duration::from_secs(20), "{mode}: {hook}: {took:?}");
+            assert!(began.elapsed() > Duration::from_millis(3400), "{mode}: {hook}: {:?}", began.elapsed());
         }
     }
 }
@@ -244,7 +246,7 @@ fn hooks_that_fail_are_named() {
             let options = ["--pre-stop", hook, "--post-stop", hook];
             let mut init = run(&scene, mode).options(&options).program(&hears()).start();
             scene.wait_for("heard", 1);
-            assert_eq!(init.terminate().0, 55, "{mode}: {hook}");
+            assert_eq!(init.terminate(), 55, "{mode}: {hook}");
             let output = init.output();
             for which in ["pre-stop", "post-stop"] {
                 let line = output.lines().find(|line| line.contains(which)).unwrap_or_default();

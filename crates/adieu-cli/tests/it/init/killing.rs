@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal};
 
 use super::{MODES, hears, program, run};
 use crate::harness::proc::{command_line, kill, lives, parent, state};
-use crate::harness::{Instance, PYTHON, Run, Scene, until};
+use crate::harness::{Instance, NEVER, PYTHON, Run, Scene, until};
 
 /// Starts it with the recorder of signals as its main process.
 fn hearing(run: Run, extra: &[&str]) -> Instance {
@@ -36,9 +36,9 @@ fn what_ignores_the_stop_is_killed_at_the_end_of_the_grace_and_not_before() {
     for mode in MODES {
         let scene = Scene::new();
         let mut init = hearing(run(&scene, mode).options(&["--grace", "700ms"]), &["stubborn"]);
-        let (code, took) = init.terminate();
-        assert_eq!(code, 137, "{mode}");
-        assert!(took >= Duration::from_millis(690) && took < Duration::from_secs(20), "{mode}: {took:?}");
+        let began = Instant::now();
+        assert_eq!(init.terminate(), 137, "{mode}");
+        assert!(began.elapsed() >= Duration::from_millis(690), "{mode}: {:?}", began.elapsed());
         assert!(init.output().contains("the grace period is spent, killing"), "{}", init.output());
     }
 }
@@ -51,9 +51,8 @@ fn processes_that_never_stay_where_they_are_are_killed_too() {
             let words = [PYTHON, &program("hops.py"), "8", sessions];
             let mut init = run(&scene, mode).options(&["--grace", "300ms"]).program(&words).start();
             scene.wait_for("hopping", 1);
-            let (code, took) = init.terminate();
+            let code = init.terminate();
             assert_eq!(code, 137, "{mode}, own sessions: {sessions}");
-            assert!(took < Duration::from_secs(20), "{mode}, own sessions: {sessions}: {took:?}");
             nothing_left_of(&scene);
         }
     }
@@ -64,7 +63,7 @@ fn a_stopped_process_gets_its_stop() {
     for mode in MODES {
         let scene = Scene::new();
         let script = "/usr/bin/python3 \"$0\" child & exec /usr/bin/python3 \"$0\" heard";
-        let mut init = run(&scene, mode).options(&["--grace", "50s"]).program(&both(script)).start();
+        let mut init = run(&scene, mode).options(&["--grace", NEVER]).program(&both(script)).start();
         scene.wait_for("heard", 1);
         scene.wait_for("child", 1);
         let (main, child) = (init.find("heard"), init.find("child"));
@@ -72,9 +71,8 @@ fn a_stopped_process_gets_its_stop() {
             kill(pid, Signal::STOP);
             until("it is stopped", || state(pid) == Some('T'));
         }
-        let (code, took) = init.terminate();
+        let code = init.terminate();
         assert_eq!(code, 55, "{mode}");
-        assert!(took < Duration::from_secs(20), "{mode}: {took:?}");
         for file in ["heard", "child"] {
             let heard = scene.read(file);
             // The signal that ends it may come before or after the one that continues it.
@@ -91,7 +89,7 @@ fn a_stopped_process_is_killed_at_the_end_of_the_grace() {
         let mut init = run(&scene, mode).options(&["--grace", "300ms"]).program(&["sh", "-c", script]).start();
         let main = init.find("kill -STOP");
         until("it is stopped", || state(main) == Some('T'));
-        assert_eq!(init.terminate().0, 137, "{mode}");
+        assert_eq!(init.terminate(), 137, "{mode}");
         nothing_left_of(&scene);
     }
 }
@@ -113,9 +111,8 @@ while True:
         let words = ["setpriv", "--reuid", &user, "--clear-groups", "prlimit", "--nproc=150", PYTHON, "-c", bomb];
         let mut init = run(&scene, mode).options(&["--grace", "500ms"]).program(&words).start();
         scene.wait_for("full", 1);
-        let (code, took) = init.terminate();
+        let code = init.terminate();
         assert_eq!(code, 137, "{mode}");
-        assert!(took < Duration::from_secs(20), "{mode}: {took:?}");
         nothing_left_of(&scene);
     }
 }
@@ -129,7 +126,7 @@ fn a_stopped_keeper_holds_nothing_up() {
     let keeper = keeper_of(init.find("heard"));
     kill(keeper, Signal::STOP);
     until("it is stopped", || state(keeper) == Some('T'));
-    assert!(init.terminate().1 < Duration::from_secs(20));
+    init.terminate();
     assert_eq!(scene.read("heard"), "ready\n15\n");
     nothing_left_of(&scene);
 }
@@ -138,7 +135,7 @@ fn a_stopped_keeper_holds_nothing_up() {
 fn when_the_supervisor_is_killed_the_program_is_stopped_with_its_own_signal() {
     let scene = Scene::new();
     let script = "setsid /usr/bin/python3 \"$0\" daemon & exec /usr/bin/python3 \"$0\" heard";
-    let options = ["--stop-signal", "QUIT", "--grace", "50s"];
+    let options = ["--stop-signal", "QUIT", "--grace", NEVER];
     let mut init = scene.run().options(&options).program(&both(script)).start();
     scene.wait_for("heard", 1);
     scene.wait_for("daemon", 1);
@@ -211,7 +208,7 @@ fn a_generation_without_its_keeper_is_looked_after_directly() {
     until("the old child is asked too", || scene.read("child").matches("15\n").count() == 1);
     assert_eq!(scene.read("heard"), "ready\n10\nready\n15\n");
     kill(keeper_of(init.find("heard")), Signal::KILL);
-    assert_eq!(init.terminate().0, 55);
+    assert_eq!(init.terminate(), 55);
     assert_eq!(scene.read("child").matches("15\n").count(), 2);
     nothing_left_of(&scene);
 }

@@ -9,6 +9,8 @@ use crate::harness::{ADIEU, Begun, PYTHON, Scene};
 const QUIT: &str = "\x1c";
 const SUSPEND: &str = "\x1a";
 const END: &str = "\x04";
+/// For bash: what it says of a job that wants to read in the background, however long it takes to get there.
+const UNTIL_STOPPED: &str = "until jobs | grep -q Stopped; do sleep 0.1; done; jobs";
 
 /// Calls the test with nothing in front of the program, and with `adieu run` in both modes.
 fn compare(test: impl Fn(&mut Terminal, &str, &Scene)) {
@@ -74,7 +76,7 @@ fn a_program_is_suspended_and_resumed() {
         terminal.see("Stopped");
         terminal.enter("bg");
         terminal.see("> ");
-        terminal.enter("sleep 0.3; jobs");
+        terminal.enter(UNTIL_STOPPED);
         terminal.see("Stopped");
         terminal.enter("fg");
         terminal.enter("more");
@@ -103,7 +105,7 @@ fn a_job_in_the_background_does_not_take_the_terminal() {
         // One that wants to read waits until it may.
         terminal.enter(&format!("{way}cat &"));
         terminal.find("cat");
-        terminal.enter("sleep 0.3; jobs");
+        terminal.enter(UNTIL_STOPPED);
         terminal.see("Stopped");
         terminal.enter("fg");
         terminal.enter("typed");

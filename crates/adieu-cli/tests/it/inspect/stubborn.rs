@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use super::case::{self, Case, Running};
 use crate::harness::proc::lives;
-use crate::harness::until;
+use crate::harness::{NEVER, until};
 
 /// So many at once: they wait more than they work.
 const AT_ONCE: usize = 4;
@@ -80,7 +80,9 @@ fn until_soon(mut holds: impl FnMut() -> bool) -> bool {
 /// Stops it, gracefully and then by force.
 fn stop(case: &Case, running: &Running<'_>) {
     let target = running.target.to_string();
-    let words = ["stop", &target, "--signal", &case.signal, "--grace", "3s", "--json"];
+    // What is to end has all the time it needs, and what is not to end none that it could need.
+    let grace = if case.stop == 0 { NEVER } else { "3s" };
+    let words = ["stop", &target, "--signal", &case.signal, "--grace", grace, "--json"];
     let output = running.adieu(&words);
     assert_eq!(output.code, case.stop, "{}: {output:?}", case.name);
     if matches!(case.stop, 0 | 3 | 4) {

@@ -1,22 +1,19 @@
 //! A program that dies while a duplicate of its listener is held.
 
 use std::thread;
-use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::{it, python};
-use crate::harness::{get, until};
+use crate::harness::{NEVER, get, until};
 
 #[test]
 fn after_a_crash_clients_are_refused_at_once() {
-    let adieu = it().options(&["--grace", "60s"]).program(&python("dies.py")).serving();
+    let adieu = it().options(&["--grace", NEVER]).program(&python("dies.py")).serving();
     let port = adieu.port();
     assert!(get(port, "/die").is_err());
     // What is left of its tree takes its time, but nobody holds the listener any more.
-    let began = Instant::now();
     until("the listener is gone", || get(port, "/").is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused));
-    assert!(began.elapsed() < Duration::from_secs(8), "{:?}\n{}", began.elapsed(), adieu.timeline());
     assert_eq!(adieu.status().generations.len(), 1, "the tree was expected to be there still");
 }
 

@@ -8,7 +8,7 @@ use rustix::process::Signal;
 
 use super::{it_in, python, python_with, serving_generation};
 use crate::harness::network::{HOST, Network};
-use crate::harness::{Process, Scene, tool, until};
+use crate::harness::{NEVER, NEVER_AND_MORE, Process, Scene, tool, until};
 
 const CLIENTS: usize = 50;
 
@@ -29,7 +29,7 @@ fn handshakes_of_before_the_switch_end_well() {
     let (network, scene) = (Network::new(), Scene::new());
     let port = scene.port();
     let front = [&network.server()[..], &WITHOUT_HELP].concat();
-    let options = ["--settle", "100ms", "--drain-timeout", "25s", "--grace", "50s"];
+    let options = ["--settle", "100ms", "--drain-timeout", NEVER, "--grace", NEVER_AND_MORE];
     let adieu = it_in(&scene).front(&front).options(&options).env("HOST", HOST).program(&python("plain.py"));
     let mut adieu = adieu.start();
     until("it serves", || adieu.output().contains("serves"));

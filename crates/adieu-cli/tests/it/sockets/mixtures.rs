@@ -9,7 +9,7 @@ use rustix::process::{Pid, Signal};
 
 use super::{SHORT, before_program, listens, python_with, serving_generation};
 use crate::harness::proc::kill;
-use crate::harness::{Instance, Load, Scene, get_at, the_machine, until};
+use crate::harness::{Instance, Load, NEVER, NEVER_AND_MORE, Scene, get_at, the_machine, until};
 
 /// Everything that lets a process do what an ordinary one may not.
 const WITHOUT_RIGHTS: &[&str] = &["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"];
@@ -104,7 +104,7 @@ fn without_rights_under_load() {
 fn one_that_dies_after_the_switch_hides_nothing_for_ever_under_load() {
     let _alone = the_machine();
     for front in [&[][..], WITHOUT_RIGHTS] {
-        let adieu = start(front, &["--settle", "20s"], &["127.0.0.1"]);
+        let adieu = start(front, &["--settle", NEVER, "--grace", NEVER_AND_MORE], &["127.0.0.1"]);
         let host = at(&adieu, "127.0.0.1");
         let load = Load { path: "/", reloads: 0, kept: 0 };
         let ends = load.during(host, |more| {
@@ -125,7 +125,7 @@ fn one_that_dies_after_the_switch_hides_nothing_for_ever_under_load() {
 #[test]
 fn one_that_listens_on_less_is_not_ready_by_itself() {
     for (old, new, host) in [("0.0.0.0", "127.0.0.1", "127.0.0.1"), ("::", "0.0.0.0", "127.0.0.1")] {
-        let adieu = start(&[], &[SHORT, &["--ready-timeout", "1s"]].concat(), &[old]);
+        let adieu = start(&[], &[SHORT, &["--ready-timeout", "5s"]].concat(), &[old]);
         let port = adieu.port();
         let narrower = program(&[new]);
         let told = adieu.fails_to_reload(&before_program(&["--env", "HANDLES=1"], &narrower)).said();

@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, TcpStream};
 use super::paths::start;
 use super::{it_in, python_with, serving_generation};
 use crate::harness::unix::ask;
-use crate::harness::{Scene, come, until};
+use crate::harness::{NEVER, Scene, come, until};
 
 /// As HAProxy does, which is among the servers of the matrix: a name with the pid in it, and `rename` before `listen`.
 #[test]
 fn a_name_with_a_pid_is_not_waited_for() {
-    let adieu = start(&[], &["--ready-timeout", "20s"], &["moves", "leaves"]);
+    let adieu = start(&[], &["--ready-timeout", NEVER], &["moves", "leaves"]);
     let path = adieu.scene.path("socket");
     for number in 1..=3 {
         adieu.replace();
@@ -24,7 +24,7 @@ fn a_name_with_a_pid_is_not_waited_for() {
 /// As Python's multiprocessing does.
 #[test]
 fn a_name_in_a_directory_of_its_own_is_not_waited_for() {
-    let adieu = start(&[], &["--ready-timeout", "20s"], &["private", "leaves"]);
+    let adieu = start(&[], &["--ready-timeout", NEVER], &["private", "leaves"]);
     for _ in 1..=2 {
         adieu.replace();
     }

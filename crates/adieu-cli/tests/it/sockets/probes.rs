@@ -86,9 +86,12 @@ probes! {
     a_command_over_ipv6_under_load: |port| command("::1", port), "::1" => "::1", "::1", true;
 }
 
+/// Time enough to start, to be asked, and to be asked again.
+const LATE: &str = "5s";
+
 /// Not ready in time, for a reason that is told; the old one serves on, and is not asked.
 fn fails(ready: impl Fn(u16) -> String, old: &str, new: &str, why: &str) {
-    let adieu = start(ready, &["--ready-timeout", "4s"], old);
+    let adieu = start(ready, &["--ready-timeout", LATE], old);
     is_ready(&adieu);
     let before = probes(&adieu, 1);
     let told = adieu.fails_to_reload(&before_program(&[], &program(new))).said();
@@ -123,7 +126,7 @@ fn a_probe_that_fails_says_why() {
 fn a_probe_that_reaches_nobody_says_so() {
     let nobody = Port::claim();
     let url = format!("http://127.0.0.1:{}/", nobody.number());
-    let mut adieu = start(|_| url.clone(), &["--ready-timeout", "1s"], "127.0.0.1");
+    let mut adieu = start(|_| url.clone(), &["--ready-timeout", LATE], "127.0.0.1");
     adieu.wait_until_it_answers("/");
     let told = adieu.fails_to_reload(&["--wait", "drained"]).said();
     assert!(told.contains("Connection refused"), "{told}");
@@ -135,18 +138,18 @@ fn a_probe_that_reaches_nobody_says_so() {
 fn the_first_one_goes_on_when_it_is_not_ready_in_time_and_that_is_said() {
     let nobody = Port::claim();
     let url = format!("http://127.0.0.1:{}/", nobody.number());
-    let mut adieu = start(|_| url.clone(), &["--ready-timeout", "1s"], "127.0.0.1");
-    let late = "generation 1 is not ready after 1s, and goes on: ";
-    until("it is said", || adieu.output().contains(late));
+    let mut adieu = start(|_| url.clone(), &["--ready-timeout", LATE], "127.0.0.1");
+    let late = format!("generation 1 is not ready after {LATE}, and goes on: ");
+    until("it is said", || adieu.output().contains(&late));
     assert!(adieu.output().contains("Connection refused"), "{}", adieu.output());
     assert_eq!(adieu.wait_until_it_answers("/"), "generation 1\n");
-    assert_eq!(adieu.output().matches(late).count(), 1, "{}", adieu.output());
+    assert_eq!(adieu.output().matches(&late).count(), 1, "{}", adieu.output());
     adieu.end();
 
-    let ready = start(|port| format!("http://127.0.0.1:{port}/ready"), &["--ready-timeout", "1s"], "127.0.0.1");
+    let ready = start(|port| format!("http://127.0.0.1:{port}/ready"), &["--ready-timeout", LATE], "127.0.0.1");
     is_ready(&ready);
     // Its time passes, and nothing is said.
-    std::thread::sleep(std::time::Duration::from_millis(1200));
-    assert!(!ready.output().contains(late), "{}", ready.output());
+    std::thread::sleep(std::time::Duration::from_millis(5200));
+    assert!(!ready.output().contains(&late), "{}", ready.output());
     ready.end();
 }
