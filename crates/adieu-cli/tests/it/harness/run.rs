@@ -12,7 +12,7 @@ pub(crate) struct Run {
     scene: Scene,
     front: Vec<String>,
     name: Option<String>,
-    options: Vec<String>,
+    options: Vec<[String; 2]>,
     environment: Vec<(String, String)>,
     program: Vec<String>,
 }
@@ -34,17 +34,13 @@ impl Run {
         self
     }
 
-    /// Options with their values. An option may be given once: one that an earlier call has set is set anew.
+    /// Options, each with its value. An option may be given once: one that an earlier call has set is set anew.
     pub(crate) fn options<W: AsRef<str>>(mut self, words: &[W]) -> Self {
-        let new = owned(words);
-        let mut kept = Vec::new();
-        for word in std::mem::take(&mut self.options) {
-            // The value behind an option that goes, goes with it.
-            let replaced = kept.last().is_some_and(|last: &Option<String>| last.is_none()) && !word.starts_with("--");
-            let goes = replaced || (word.starts_with("--") && new.contains(&word));
-            kept.push((!goes).then_some(word));
-        }
-        self.options = kept.into_iter().flatten().chain(new).collect();
+        let owned = owned(words);
+        let (new, rest) = owned.as_chunks();
+        assert!(rest.is_empty(), "{rest:?} has no value");
+        self.options.retain(|[name, _]| new.iter().all(|[again, _]| again != name));
+        self.options.extend_from_slice(new);
         self
     }
 
@@ -77,7 +73,7 @@ impl Run {
     pub(crate) fn words(&self) -> Vec<String> {
         let name = self.name.iter().flat_map(|name| ["--name", name]);
         let adieu = [ADIEU, "run"].into_iter().chain(name).map(str::to_owned);
-        let front = self.front.iter().cloned().chain(adieu).chain(self.options.iter().cloned());
+        let front = self.front.iter().cloned().chain(adieu).chain(self.options.iter().flatten().cloned());
         front.chain(["--".to_owned()]).chain(self.program.iter().cloned()).collect()
     }
 
