@@ -2,10 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use crate::harness::servers::LEDGER;
-use crate::harness::{Adieu, Load, PATIENCE, Port, Postgres, Process, count, get, the_machine, wait_until_it_answers};
+use crate::harness::{Load, Port, Postgres, Process, Scene, count, get, the_machine, until, wait_until_it_answers};
 use crate::matrix::OPTIONS;
 
 const TABLE: &str = "CREATE TABLE transfer (id uuid, booking text, half text)";
@@ -19,11 +18,7 @@ fn halves(postgres: &Postgres, booking: &str) -> usize {
 fn wait_until_all_have_hung_up(postgres: &Postgres) {
     let others =
         "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()";
-    let began = Instant::now();
-    while postgres.query(others) != "0" {
-        assert!(began.elapsed() < PATIENCE, "PostgreSQL still has clients");
-        thread::sleep(Duration::from_millis(20));
-    }
+    until("PostgreSQL has no clients any more", || postgres.query(others) == "0");
 }
 
 /// The control: what a kill in the middle does to the books. Were nothing halved here, a reload that halves nothing
@@ -52,11 +47,7 @@ fn a_kill_halves_what_is_not_one_transaction() {
                 }
             });
         }
-        let began = Instant::now();
-        while booked.load(Ordering::Relaxed) < 100 {
-            assert!(began.elapsed() < PATIENCE, "nothing is booked:\n{}", server.output());
-            thread::sleep(Duration::from_millis(5));
-        }
+        until("something is booked", || booked.load(Ordering::Relaxed) >= 100);
         drop(server);
     });
     wait_until_all_have_hung_up(&postgres);
@@ -70,14 +61,13 @@ fn reloads_halve_nothing() {
     let _alone = the_machine();
     let postgres = Postgres::start();
     postgres.query(TABLE);
-    let environment = [("DATABASE_URL", postgres.url())];
-    let environment: Vec<(&str, &str)> = environment.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    let adieu = Adieu::run(LEDGER, OPTIONS, &environment, "/transfer");
+    let adieu = Scene::new().run().options(OPTIONS).server(LEDGER).env("DATABASE_URL", &postgres.url());
+    let adieu = adieu.serving_at("/transfer");
     for path in ["/transfer", "/careless"] {
         let load = Load { path, reloads: count(3, 20), kept: 16 };
         load.run(&adieu).assert_nothing_lost(&adieu);
     }
-    adieu.stop();
+    adieu.end();
     wait_until_all_have_hung_up(&postgres);
     assert_eq!(halves(&postgres, "transfer"), 0);
     assert_eq!(halves(&postgres, "careless"), 0);

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::thread;
 
 use crate::harness::servers::{JAVA, NODE_PLAIN, PYTHON_PLAIN};
-use crate::harness::{Adieu, Load, Process, Server, count, for_each_server, get, the_machine};
+use crate::harness::{Load, Process, Scene, Server, count, for_each_server, the_machine};
 
 /// Short, so that a reload is over soon; the defaults only wait longer for the same.
 pub(crate) const OPTIONS: &[&str] = &["--settle", "500ms", "--drain-timeout", "3s", "--drain-quiet", "1s"];
@@ -20,13 +20,13 @@ fn reloads_without_loss(server: Server) {
 }
 
 fn reload(server: Server) {
-    let adieu = Adieu::run(server, OPTIONS, &[], "/");
-    let first = get(adieu.port().number(), "/").expect("the first generation answers");
+    let adieu = Scene::new().run().options(OPTIONS).server(server).serving();
+    let first = adieu.get("/").expect("the first generation answers");
     let load = Load { path: "/", reloads: count(5, 20), kept: 16 };
     load.run(&adieu).assert_nothing_lost(&adieu);
-    let last = get(adieu.port().number(), "/").expect("the last generation answers");
+    let last = adieu.get("/").expect("the last generation answers");
     assert_ne!(first, last, "another process answers after a reload");
-    adieu.stop();
+    adieu.end();
 }
 
 for_each_server!(reloads_without_loss);

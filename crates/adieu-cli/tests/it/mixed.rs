@@ -7,8 +7,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 
-use crate::harness::{Adieu, Place, Setup, build, count, the_machine};
-use crate::init::ADIEU;
+use crate::harness::{ADIEU, Instance, Scene, build, count, the_machine};
 
 /// What the clients say.
 #[derive(Debug, Deserialize)]
@@ -30,17 +29,15 @@ struct Ends {
 const KINDS: [&str; 7] = ["fresh", "h2", "kept", "slow", "sse", "upload", "websocket"];
 
 /// Runs the server that ends in `way` and reloads it so often under load.
-fn reload_under_load(way: &str, options: &[&str], restarts: usize) -> (Account, Adieu) {
-    let (program, place) = (build::mixed().display().to_string(), Place::new());
-    let port = place.port().to_string();
-    let command = [&program, "serve", way, &port];
-    let setup = Setup { name: "mixed", front: &[], options, environment: &[], program: &command };
-    let mut adieu = place.run(setup);
-    adieu.wait_until_it_answers("/quick");
+fn reload_under_load(way: &str, options: &[&str], restarts: usize) -> (Account, Instance) {
+    let (program, scene) = (build::mixed().display().to_string(), Scene::new());
+    let port = scene.port().to_string();
+    let adieu = scene.run().name("mixed").options(options).program(&[&program, "serve", way, &port]);
+    let adieu = adieu.serving_at("/quick");
     let reload = format!("{ADIEU} reload mixed --wait drained");
     let mut load = Command::new(&program);
     load.args(["load", &port, &restarts.to_string(), "all", &reload]);
-    let load = load.env("ADIEU_RUNTIME_DIR", adieu.place().directory()).output().expect("it is built");
+    let load = load.env("ADIEU_RUNTIME_DIR", adieu.scene.directory()).output().expect("it is built");
     assert!(load.status.success(), "{load:?}\n{}", adieu.timeline());
     let account: Account = serde_json::from_slice(&load.stdout).expect("an account");
     println!("{account:?}");
@@ -65,7 +62,7 @@ fn a_service_on_the_library_loses_nothing_and_resets_nobody_under_load() {
     assert!(!timeline.contains("killing"), "it ends by itself:\n{timeline}");
     assert!(timeline.contains("that are left itself, as it says"), "nobody waits for a WebSocket's end:\n{timeline}");
     assert!(!timeline.contains("stopped while"), "nor to the end of the drain's time:\n{timeline}");
-    adieu.stop();
+    adieu.end();
 }
 
 /// The control: the clients see what a server loses that has no code for a stop, and is replaced by a start after its end.
@@ -77,5 +74,5 @@ fn a_service_without_code_for_a_stop_loses_something_of_every_kind_under_load() 
         let lost = account.kinds.get(kind).is_some_and(|ends| ends.lost + ends.race > 0);
         assert!(lost, "{kind}: {account:#?}");
     }
-    adieu.stop();
+    adieu.end();
 }

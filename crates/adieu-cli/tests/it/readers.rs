@@ -2,13 +2,12 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use rustix::process::Signal;
 
 use crate::harness::servers::PYTHON_PLAIN;
-use crate::harness::{Port, Process, wait_until_it_answers};
-use crate::init::{ADIEU, Scene, code_of, until};
+use crate::harness::{ADIEU, Instance, Process, Scene, Told, wait_until_it_answers};
 
 /// The writing end of a pipe that nobody reads.
 fn nobody() -> OwnedFd {
@@ -21,12 +20,16 @@ fn full() -> OwnedFd {
     File::options().write(true).open("/dev/full").expect("/dev/full is there").into()
 }
 
-fn adieu(scene: &Scene, words: &[&str], out: impl Into<Stdio>) -> Output {
-    scene.command(&[ADIEU]).args(words).stdout(out).output().expect("adieu can be started")
+fn adieu(scene: &Scene, words: &[&str], out: impl Into<Stdio>) -> Told {
+    scene.command(&[ADIEU]).args(words).stdout(out).output().expect("adieu can be started").into()
 }
 
-fn silent(output: &Output) -> bool {
-    output.stderr.is_empty()
+fn silent(told: &Told) -> bool {
+    told.error.is_empty()
+}
+
+fn web(scene: &Scene) -> Instance {
+    scene.run().name("web").options(&["--sockets", "off"]).program(&["sleep", "1000"]).up()
 }
 
 const PIPE: i32 = 128 + 13;
@@ -34,8 +37,7 @@ const PIPE: i32 = 128 + 13;
 #[test]
 fn commands_whose_reader_has_gone_end_by_sigpipe_and_say_nothing() {
     let scene = Scene::new();
-    let mut init = scene.run(&["--name", "web", "--sockets", "off"], &["sleep", "1000"]);
-    until("it runs", || scene.adieu(&["status", "web"]).status.success());
+    let mut init = web(&scene);
     for words in [
         &["signals"][..],
         &["signals", "TERM"],
@@ -46,40 +48,37 @@ fn commands_whose_reader_has_gone_end_by_sigpipe_and_say_nothing() {
         &["timeline", "web", "--json"],
     ] {
         let read = adieu(&scene, words, Stdio::piped());
-        assert!(read.status.success() && !read.stdout.is_empty(), "with a reader {words:?} says something: {read:?}");
+        assert!(read.is_fine() && !read.out.is_empty(), "with a reader {words:?} says something: {read:?}");
         let unread = adieu(&scene, words, nobody());
-        assert!((code_of(unread.status), silent(&unread)) == (PIPE, true), "{words:?}: {unread:?}");
+        assert!((unread.code, silent(&unread)) == (PIPE, true), "{words:?}: {unread:?}");
         let full = adieu(&scene, words, full());
-        let message = String::from_utf8_lossy(&full.stderr).into_owned();
-        assert!(full.status.code() == Some(1) && message.contains("No space left"), "{words:?}: {full:?}");
+        assert!(full.code == 1 && full.error.contains("No space left"), "{words:?}: {full:?}");
     }
-    let (stopped, _) = init.stop();
-    assert_eq!(stopped, 143);
+    assert_eq!(init.terminate(), 143);
 }
 
 #[test]
 fn commands_with_work_to_do_do_it_without_a_reader() {
     let scene = Scene::new();
-    let mut init = scene.run(&["--name", "web", "--sockets", "off"], &["sleep", "1000"]);
-    until("it runs", || scene.adieu(&["status", "web"]).status.success());
+    let mut init = web(&scene);
     for words in [&["reload", "web", "--wait", "drained"][..], &["send", "web", "CONT"], &["stop", "web"]] {
         let unread = adieu(&scene, words, nobody());
-        assert!(silent(&unread) && unread.status.success(), "{words:?}: {unread:?}");
+        assert!(silent(&unread) && unread.is_fine(), "{words:?}: {unread:?}");
     }
     assert_eq!(init.wait(), 143);
 }
 
 #[test]
 fn a_drill_without_a_reader_ends_with_what_it_has_found() {
-    let (scene, port) = (Scene::new(), Port::claim());
+    let scene = Scene::new();
     let mut server =
-        Process::start("server", &PYTHON_PLAIN.command(port.number(), scene.directory()), scene.directory());
-    wait_until_it_answers(&mut server, port.number(), "/");
-    let url = format!("http://127.0.0.1:{}/", port.number());
+        Process::start("server", &PYTHON_PLAIN.command(scene.port(), scene.directory()), scene.directory());
+    wait_until_it_answers(&mut server, scene.port(), "/");
+    let url = format!("http://127.0.0.1:{}/", scene.port());
     let words = ["drill", "--url", &url, "--calm", "100ms", "--pause", "100ms", "--count", "1", "--connections", "1"];
     let drill = |restart| adieu(&scene, &[&words[..], &["--restart", restart]].concat(), nobody());
-    assert!(matches!(drill("true"), output if output.status.code() == Some(0) && silent(&output)));
-    assert!(matches!(drill("false"), output if output.status.code() == Some(1) && silent(&output)));
+    assert!(matches!(drill("true"), told if told.code == 0 && silent(&told)));
+    assert!(matches!(drill("false"), told if told.code == 1 && silent(&told)));
 }
 
 #[test]
@@ -87,7 +86,7 @@ fn help_without_a_reader_is_quiet() {
     let scene = Scene::new();
     for words in [&["--help"][..], &["--version"], &["signals", "--help"], &["run", "--help"], &["drill", "--help"]] {
         let unread = adieu(&scene, words, nobody());
-        assert!(silent(&unread) && code_of(unread.status) != 101, "{words:?}: {unread:?}");
+        assert!(silent(&unread) && unread.code != 101, "{words:?}: {unread:?}");
     }
 }
 
@@ -95,8 +94,7 @@ fn help_without_a_reader_is_quiet() {
 #[test]
 fn messages_without_a_reader_leave_the_exit_code_alone() {
     let scene = Scene::new();
-    let mut init = scene.run(&["--name", "web", "--sockets", "off"], &["sleep", "1000"]);
-    until("it runs", || scene.adieu(&["status", "web"]).status.success());
+    let mut init = web(&scene);
     for (words, code) in [
         (&["status", "nobody"][..], 6),
         (&["signals", "TREM"], 2),

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{err, out};
-use crate::harness::{Port, Process, root, the_machine, wait_until_it_answers};
-use crate::init::{ADIEU, PYTHON, Scene};
+use crate::harness::{ADIEU, PYTHON, Scene, Told, root, the_machine};
 
 fn guide() -> String {
     std::fs::read_to_string(root().join("docs/drill.md")).expect("the guide is there")
@@ -39,13 +37,10 @@ fn members(value: &Value, into: &mut BTreeSet<String>) {
 fn the_commands_of_the_guide_run_and_its_names_are_those_of_the_report() {
     let _alone = the_machine();
     let guide = guide();
-    let (scene, port) = (Scene::new(), Port::claim());
-    let here = |command: &str| command.replace(":8080", &format!(":{}", port.number()));
+    let scene = Scene::new();
+    let here = |command: &str| command.replace(":8080", &format!(":{}", scene.port()));
     let server = root().join("examples/servers/python/plain.py").display().to_string();
-    let mut web = scene.command(&[ADIEU, "run", "--name", "web", "--settle", "100ms", "--", PYTHON, &server]);
-    web.env("PORT", port.number().to_string());
-    let mut web = Process::start("web", &web, scene.directory());
-    wait_until_it_answers(&mut web, port.number(), "/");
+    let _web = scene.run().name("web").options(&["--settle", "100ms"]).program(&[PYTHON, &server]).serving();
     scene.write("restart.sh", &format!("exec {ADIEU} reload web"));
     // The guide calls it by its name, as somebody does who has it installed.
     let path = format!("{}:{}", std::path::Path::new(ADIEU).parent().expect("a directory").display(), "/usr/bin:/bin");
@@ -53,10 +48,10 @@ fn the_commands_of_the_guide_run_and_its_names_are_those_of_the_report() {
     assert!(commands.len() >= 3, "{commands:?}");
     let mut reports = 0;
     for command in commands {
-        let output = scene.command(&["sh", "-c", &here(&command)]).env("PATH", &path).output().expect("a shell");
-        assert!(matches!(output.status.code(), Some(0 | 1)), "{command}: {}{}", out(&output), err(&output));
+        let told = Told::of(scene.command(&["sh", "-c", &here(&command)]).env("PATH", &path));
+        assert!(matches!(told.code, 0 | 1), "{command}: {told:?}");
         if command.contains("--json") && !command.contains('|') {
-            let report: Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+            let report = told.json();
             let mut names = BTreeSet::new();
             members(&report, &mut names);
             assert_eq!(report["restarts"][0]["replaced"], true, "{report:#}");

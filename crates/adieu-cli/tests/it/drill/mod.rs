@@ -4,33 +4,30 @@ mod demo;
 mod guide;
 mod screen;
 
-use std::process::Output;
 use std::time::Duration;
 
 use adieu_linux::diag::{Place, state, tcp_sockets};
 use rustix::process::{Pid, Signal};
 
+use crate::harness::proc::lives;
 use crate::harness::servers::PYTHON_PLAIN;
-use crate::harness::{Port, Process, root, the_machine, wait_until_it_answers};
-use crate::init::{ADIEU, Init, PYTHON, Scene, lives, until};
+use crate::harness::{ADIEU, Instance, PYTHON, Process, Scene, Told, root, the_machine, until, wait_until_it_answers};
 
 /// A server that knows nothing of anybody, on a port of its own.
 struct Victim {
     scene: Scene,
     server: Process,
-    #[expect(dead_code, reason = "keeps the port from other tests while this one runs")]
-    port: Port,
     url: String,
 }
 
 impl Victim {
     fn start() -> Self {
-        let (scene, port) = (Scene::new(), Port::claim());
-        let command = PYTHON_PLAIN.command(port.number(), scene.directory());
+        let scene = Scene::new();
+        let command = PYTHON_PLAIN.command(scene.port(), scene.directory());
         let mut server = Process::start("server", &command, scene.directory());
-        wait_until_it_answers(&mut server, port.number(), "/");
-        let url = format!("http://127.0.0.1:{}/", port.number());
-        Self { scene, server, port, url }
+        wait_until_it_answers(&mut server, scene.port(), "/");
+        let url = format!("http://127.0.0.1:{}/", scene.port());
+        Self { scene, server, url }
     }
 
     /// The words of a small drill of it.
@@ -40,22 +37,14 @@ impl Victim {
     }
 
     /// Two restarts in about a second.
-    fn drill(&self, restart: &str, more: &[&str]) -> Output {
+    fn drill(&self, restart: &str, more: &[&str]) -> Told {
         self.scene.adieu(&self.words(restart, &[&["--pause", "300ms"], more].concat()))
     }
 
     /// A drill that goes on until something is done about it.
-    fn start_drill(&self, restart: &str) -> Init {
+    fn start_drill(&self, restart: &str) -> Instance {
         self.scene.start("drill", &[&[ADIEU], &self.words(restart, &["--pause", "60s"])[..]].concat())
     }
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 #[test]
@@ -63,12 +52,11 @@ fn a_drill_that_loses_nothing_ends_with_0() {
     let _alone = the_machine();
     let victim = Victim::start();
     let calm = victim.drill("true", &["--expect", "hello from python"]);
-    let text = out(&calm);
-    assert_eq!(calm.status.code(), Some(0), "{text}");
-    assert!(text.contains("2 restarts: 0 lost") && calm.stderr.is_empty(), "no bar without a terminal: {calm:?}");
+    let text = &calm.out;
+    assert_eq!(calm.code, 0, "{text}");
+    assert!(text.contains("2 restarts: 0 lost") && calm.error.is_empty(), "no bar without a terminal: {calm:?}");
     assert!(text.contains("does the command restart this server?"), "{text}");
-    let json = victim.drill("true", &["--json"]);
-    let report: serde_json::Value = serde_json::from_slice(&json.stdout).expect("it is JSON and nothing else");
+    let report = victim.drill("true", &["--json"]).json();
     assert_eq!(
         (&report["restarts"][1]["replaced"], &report["total"]["lost"]),
         (&false.into(), &0.into()),
@@ -83,25 +71,25 @@ fn a_drill_that_loses_something_ends_with_1() {
     let _alone = the_machine();
     let victim = Victim::start();
     let failed = victim.drill("exit 3", &[]);
-    assert_eq!(failed.status.code(), Some(1));
-    assert!(out(&failed).contains("`exit 3` failed: exit code 3"), "{failed:?}");
+    assert_eq!(failed.code, 1);
+    assert!(failed.out.contains("`exit 3` failed: exit code 3"), "{failed:?}");
     // The second restart ends the server for good.
     let kill = format!("echo >>n; [ $(wc -l <n) -lt 2 ] || kill -9 {}", victim.server.pid());
     let lost = victim.drill(&kill, &["--timeout", "1s"]);
-    assert_eq!(lost.status.code(), Some(1));
-    assert!(out(&lost).contains("refused"), "{lost:?}");
+    assert_eq!(lost.code, 1);
+    assert!(lost.out.contains("refused"), "{lost:?}");
     // And then there is nothing to drill.
     let gone = victim.drill("true", &[]);
-    assert_eq!(gone.status.code(), Some(6));
-    assert!(err(&gone).contains("start the server before the drill"), "{gone:?}");
+    assert_eq!(gone.code, 6);
+    assert!(gone.error.contains("start the server before the drill"), "{gone:?}");
 }
 
 #[test]
 fn a_drill_does_not_begin_where_something_else_answers() {
     let victim = Victim::start();
     let other = victim.drill("echo >>restarted", &["--expect", "hello from node"]);
-    assert_eq!(other.status.code(), Some(2));
-    assert!(err(&other).contains("is not the server that is meant (wrong body)"), "{other:?}");
+    assert_eq!(other.code, 2);
+    assert!(other.error.contains("is not the server that is meant (wrong body)"), "{other:?}");
     assert_eq!(victim.scene.read("restarted"), "", "it was not restarted");
 }
 
@@ -115,9 +103,9 @@ class Server(http.server.ThreadingHTTPServer):
         super().server_bind()
 Server(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).serve_forever()
 ";
-    let (scene, port) = (Scene::new(), Port::claim());
-    let number = port.number().to_string();
-    let place = Place { port: port.number(), v6: false };
+    let scene = Scene::new();
+    let number = scene.port().to_string();
+    let place = Place { port: scene.port(), v6: false };
     let start = |name: &str, program: &str, listening: usize| {
         let process = Process::start(name, &scene.command(&[program, "-c", SHARES, &number]), scene.directory());
         let count = || tcp_sockets(&[place], &[state::LISTEN]).expect("they can be listed").len();
@@ -129,14 +117,14 @@ Server(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).se
     let server = start("server", PYTHON, 1);
     let _twin = start("twin", PYTHON, 2);
     let one = drill();
-    assert!(out(&one).contains("1 restarts"), "two of one program are one server: {one:?}");
+    assert!(one.out.contains("1 restarts"), "two of one program are one server: {one:?}");
     // Differs in nothing but the file that is executed.
     let copy = scene.path("impostor");
     std::fs::copy(PYTHON, &copy).expect("python can be copied");
     let impostor = start("impostor", &copy.display().to_string(), 3);
     let two = drill();
-    assert_eq!((two.status.code(), out(&two).as_str()), (Some(2), ""));
-    let words = err(&two);
+    assert_eq!((two.code, two.out.as_str()), (2, ""));
+    let words = &two.error;
     let named = |name: &str| words.contains(name);
     assert!(named("two programs answer") && named(&format!("impostor (pid {})", impostor.pid())), "{words}");
     assert!(!named(&format!("impostor (pid {})", server.pid())), "{words}");
@@ -154,7 +142,7 @@ fn a_machine_that_cannot_load_the_server_is_not_counted_as_its_loss() {
         root().display()
     );
     let mut all = scene.start("all", &["unshare", "--net", "sh", "-c", &script]);
-    let (code, text) = (all.wait(), all.process.output());
+    let (code, text) = (all.wait(), all.output());
     assert_eq!(code, 1, "{text}");
     assert!(text.contains("0 lost") && text.contains("given up: this machine cannot open more connections"), "{text}");
     assert!(scene.read("once").contains("1 restarts: 0 lost"), "one client has ports enough");
@@ -167,7 +155,7 @@ fn a_drill_that_is_interrupted_between_restarts_reports_what_it_has_seen() {
     victim.scene.wait_for("n", 1);
     drill.signal(Signal::INT);
     assert_eq!(drill.wait(), 130);
-    let output = drill.process.output();
+    let output = drill.output();
     assert!(output.contains("1 restarts: 0 lost") && output.contains("interrupted"), "{output}");
 }
 
@@ -182,7 +170,7 @@ fn a_restart_that_is_interrupted_may_finish_and_else_is_killed_and_named() {
     victim.scene.wait_for("n", 3);
     drill.signal(Signal::TERM);
     assert_eq!(drill.wait(), 1);
-    let output = drill.process.output();
+    let output = drill.output();
     assert!(output.contains("see whether the server runs"), "{output}");
 }
 
@@ -197,6 +185,6 @@ fn a_second_interrupt_ends_a_drill_at_once_and_its_restart_with_it() {
     std::thread::sleep(Duration::from_millis(1500));
     drill.signal(Signal::INT);
     assert_eq!(drill.wait(), 130);
-    assert_eq!(drill.process.output(), "", "no report");
+    assert_eq!(drill.output(), "", "no report");
     until("the restart command has ended", || !lives(restart));
 }

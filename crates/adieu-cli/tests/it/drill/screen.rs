@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Victim;
 use super::demo::{nothing_is_left, scene_for_a_demo, started};
-use crate::init::terminal::{INTERRUPT, Terminal};
-use crate::init::{ADIEU, until};
+use crate::harness::terminal::{INTERRUPT, Terminal};
+use crate::harness::{ADIEU, until};
 
 /// A command line for bash.
 fn line(victim: &Victim, restart: &str, more: &str) -> String {

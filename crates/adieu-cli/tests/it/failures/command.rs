@@ -1,19 +1,18 @@
 //! What a reload brings along, and when it returns.
 
-use super::{Service, kill_for_good, server, slow_request};
-use crate::init::{PYTHON, until};
+use super::{request, server, service};
+use crate::harness::proc::{command_line, kill_for_good, lives};
+use crate::harness::{Instance, NEVER, NEVER_AND_MORE, PYTHON, until};
 
-impl Service {
-    fn variable(&self, name: &str) -> String {
-        self.get(&format!("/env/{name}")).unwrap_or_else(|error| panic!("{error}\n{}", self.account()))
-    }
+fn variable(service: &Instance, name: &str) -> String {
+    service.get(&format!("/env/{name}")).unwrap_or_else(|error| panic!("{error}\n{}", service.account()))
 }
 
 #[test]
 fn variables_are_kept_if_the_reload_succeeds() {
-    let service = Service::start_in(&["OUTER=1", "OTHER=1"], &[]);
+    let service = service().env("OUTER", "1").env("OTHER", "1").serving();
     service.must_reload(&["--env", "A=1", "--env", "B=x=y", "--env", "EMPTY=", "--unset", "OUTER"]);
-    let all = || ["A", "B", "EMPTY", "OUTER", "OTHER"].map(|name| service.variable(name));
+    let all = || ["A", "B", "EMPTY", "OUTER", "OTHER"].map(|name| variable(&service, name));
     let kept = ["1", "x=y", "", "unset", "1"];
     assert_eq!(all(), kept);
     service.must_reload(&[]);
@@ -25,14 +24,14 @@ fn variables_are_kept_if_the_reload_succeeds() {
     service.must_reload(&[]);
     assert_eq!((service.answers(), all()), (6, kept.map(str::to_owned)));
     service.must_reload(&["--unset", "A", "--env", "OUTER=3"]);
-    assert_eq!((service.variable("A"), service.variable("OUTER")), ("unset".into(), "3".into()));
+    assert_eq!((variable(&service, "A"), variable(&service, "OUTER")), ("unset".into(), "3".into()));
     service.end();
 }
 
 #[test]
 fn a_new_command_is_kept_if_the_reload_succeeds() {
-    let service = Service::start(&[]);
-    let command = || service.status()["command"].clone();
+    let service = service().serving();
+    let command = || service.status_json()["command"].clone();
     let old = command();
     let told = service.reload(&["--", "sh", "-c", "exit 4"]);
     assert!(told.code == 7 && told.error.contains("exited with code 4"), "{told:?}");
@@ -44,40 +43,40 @@ fn a_new_command_is_kept_if_the_reload_succeeds() {
     assert_eq!((command(), service.answers()), (new.clone(), 3));
     service.must_reload(&[]);
     assert_eq!((command(), service.answers()), (new.clone(), 4));
-    assert!(crate::init::command_line(service.main(4)).contains("another.py an argument"));
+    assert!(command_line(service.main(4)).contains("another.py an argument"));
     service.end();
 }
 
 /// A newcomer that dies while the old one can still take over takes with it what it had brought.
 #[test]
 fn nothing_is_kept_of_a_newcomer_that_dies_settling() {
-    let service = Service::start(&["--settle", "30s", "--grace", "60s"]);
-    let old = service.status()["command"].clone();
+    let service = service().options(&["--settle", NEVER, "--grace", NEVER_AND_MORE]).serving();
+    let old = service.status_json()["command"].clone();
     let reload = service.begin_reload(&["--env", "A=2", "--", PYTHON, &server(), "new"]);
     service.wait_for_phase(1, "settling");
-    assert_eq!(service.variable("A"), "2");
+    assert_eq!(variable(&service, "A"), "2");
     kill_for_good(service.main(2));
     assert_eq!(reload.end().code, 7);
-    assert_eq!((service.answers(), service.status()["command"].clone()), (1, old.clone()));
+    assert_eq!((service.answers(), service.status_json()["command"].clone()), (1, old.clone()));
     service.must_reload(&["--wait", "switched"]);
-    assert_eq!((service.variable("A"), service.status()["command"].clone()), ("unset".into(), old));
+    assert_eq!((variable(&service, "A"), service.status_json()["command"].clone()), ("unset".into(), old));
     service.end();
 }
 
 /// What was kept is what a crash starts again, too.
 #[test]
 fn a_restart_runs_what_the_last_reload_brought() {
-    let service = Service::start(&["--restart", "on-failure"]);
+    let service = service().options(&["--restart", "on-failure"]).serving();
     service.must_reload(&["--env", "A=2", "--wait", "drained"]);
     kill_for_good(service.main(2));
     until("it is started again", || service.generation(3).is_some_and(|it| it["ready"] == true));
-    assert_eq!((service.answers(), service.variable("A")), (3, "2".into()));
+    assert_eq!((service.answers(), variable(&service, "A")), (3, "2".into()));
     service.end();
 }
 
 #[test]
 fn waiting_for_the_switch_is_over_at_the_switch() {
-    let service = Service::start(&["--settle", "30s", "--grace", "60s"]);
+    let service = service().options(&["--settle", NEVER, "--grace", NEVER_AND_MORE]).serving();
     let told = service.must_reload(&["--wait", "switched"]);
     assert_eq!(told.out, "generation 2 starts\ngeneration 2 serves\n");
     assert_eq!(
@@ -88,15 +87,16 @@ fn waiting_for_the_switch_is_over_at_the_switch() {
     service.wait_for_phase(2, "settling");
     assert_eq!(service.answers(), 3);
     assert!(!settled.is_over(), "it waits for more than the switch");
-    assert_eq!(service.stop_from_outside().code, 0);
+    assert_eq!(service.stop().code, 0);
     assert_eq!(settled.end().code, 1);
 }
 
 #[test]
 fn waiting_until_it_has_settled_and_until_the_old_one_is_gone() {
-    let service = Service::start(&["--drain-timeout", "3s", "--drain-quiet", "30s"]);
+    let options = ["--drain-timeout", NEVER, "--drain-quiet", NEVER, "--grace", NEVER_AND_MORE];
+    let service = service().options(&options).serving();
     let old = service.main(1);
-    let _slow = slow_request(&service);
+    let _slow = request(&service, "/until/go");
     let owed = || service.generation(1).map(|generation| generation["connections"]["owed"].clone());
     until("a request is under way", || owed().is_some_and(|owed| owed.as_u64() >= Some(1)));
     let mut drained = service.begin_reload(&["--wait", "drained"]);
@@ -106,16 +106,17 @@ fn waiting_until_it_has_settled_and_until_the_old_one_is_gone() {
     let told = service.must_reload(&[]);
     assert!(told.out.ends_with("generation 3 has settled\n"), "{told:?}");
     assert!(service.generation(1).is_some_and(|one| one["phase"] == "draining"), "{}", service.account());
+    service.scene.write("go", "");
     let told = drained.end();
     assert!(told.code == 0 && told.out.ends_with("generation 2 is alone\n"), "{told:?}");
-    assert!(service.generation(1).is_none() && !crate::init::lives(old));
+    assert!(service.generation(1).is_none() && !lives(old));
     service.end();
 }
 
 #[test]
 fn a_hangup_reloads() {
-    let service = Service::start(&[]);
-    service.init.signal(rustix::process::Signal::HUP);
+    let service = service().serving();
+    service.signal(rustix::process::Signal::HUP);
     until("the new one serves", || service.answers() == 2);
     service.end();
 }

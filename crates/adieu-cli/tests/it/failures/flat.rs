@@ -9,10 +9,10 @@ use std::thread;
 
 use rustix::process::Pid;
 
-use super::Service;
-use super::crowd::Crowd;
-use crate::harness::{count, the_machine};
-use crate::init::{state, until};
+use super::service;
+use crate::harness::crowd::Crowd;
+use crate::harness::proc::state;
+use crate::harness::{count, the_machine, until};
 
 /// What grows where something is forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,8 +72,8 @@ fn keep_asking(port: u16, over: &AtomicBool) {
 #[test]
 fn many_reloads_leave_nothing_behind() {
     let _alone = the_machine();
-    let service = Service::start(&["--settle", "50ms", "--drain-quiet", "300ms"]);
-    let (supervisor, port) = (service.init.pid, service.port.number());
+    let service = service().options(&["--settle", "50ms"]).serving();
+    let (supervisor, port) = (service.pid, service.port());
     let reload = |from: u64, number: usize| {
         for generation in from..from + number as u64 {
             service.must_reload(&["--wait", "drained"]);

@@ -2,17 +2,18 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
-use std::time::{Duration, Instant};
 
-use super::crowd::Crowd;
-use super::{Begun, Service};
-use crate::init::until;
+use super::{GOOD, service};
+use crate::harness::crowd::Crowd;
+use crate::harness::{Begun, Instance, NEVER, NEVER_AND_MORE, until};
 
 #[test]
 fn reloads_wait_for_one_another() {
-    let service = Service::start(&[]);
+    let service = service().serving();
     let crowd = Crowd::at(&service);
-    let all: Vec<Begun> = (0..4).map(|_| service.begin_reload(&["--env", "BEFORE=0.3"])).collect();
+    let all: Vec<Begun> = (0..4).map(|_| service.begin_reload(&["--env", "WAITS=go"])).collect();
+    until("four are asked for", || service.timeline().matches("reload asked for").count() == 4);
+    service.scene.write("go", "");
     let all: Vec<_> = all.into_iter().map(Begun::end).collect();
     for told in &all {
         assert_eq!(told.code, 0, "{told:?}");
@@ -28,7 +29,7 @@ fn reloads_wait_for_one_another() {
 /// What one brings along is there for the next.
 #[test]
 fn a_reload_that_waits_builds_on_the_one_before_it() {
-    let service = Service::start(&[]);
+    let service = service().serving();
     let first = service.begin_reload(&["--env", "A=1", "--env", "BEFORE=0.3"]);
     until("the first is under way", || service.generation(2).is_some());
     let second = service.begin_reload(&["--env", "B=2", "--unset", "BEFORE"]);
@@ -42,7 +43,7 @@ fn a_reload_that_waits_builds_on_the_one_before_it() {
 /// A failed reload in front does not take those behind it along.
 #[test]
 fn a_reload_that_waits_for_one_that_fails() {
-    let service = Service::start(&["--ready-timeout", "2s"]);
+    let service = service().options(&["--ready-timeout", GOOD]).serving();
     let first = service.begin_reload(&["--env", "FAULT=never"]);
     until("the first is under way", || service.generation(2).is_some());
     let second = service.begin_reload(&["--env", "B=2"]);
@@ -53,7 +54,7 @@ fn a_reload_that_waits_for_one_that_fails() {
 
 #[test]
 fn too_many_reloads_are_refused() {
-    let service = Service::start(&["--ready-timeout", "30s"]);
+    let service = service().options(&["--ready-timeout", NEVER]).serving();
     let first = service.begin_reload(&["--env", "FAULT=never"]);
     until("the first is under way", || service.generation(2).is_some());
     let mut waiting: Vec<Begun> = (0..16).map(|_| service.begin_reload(&[])).collect();
@@ -65,22 +66,22 @@ fn too_many_reloads_are_refused() {
     assert!(waiting.iter_mut().all(|reload| !reload.is_over()));
     assert_eq!(service.answers(), 1);
     // The stop answers them all.
-    let stop = service.stop_from_outside();
+    let stop = service.stop();
     assert_eq!(stop.code, 0, "{stop:?}");
     for told in waiting.into_iter().chain([first]).map(Begun::end) {
         assert!(told.code == 1 && told.error.contains("everything is being stopped"), "{told:?}");
     }
-    service.nobody_is_left();
+    service.scene.nobody_is_left();
 }
 
 /// Without anybody to wait for it, a reload goes on all the same.
 #[test]
 fn whoever_asked_for_a_reload_goes_away() {
-    let service = Service::start(&[]);
+    let service = service().serving();
     for (generation, words) in [(2, &["--wait", "drained"][..]), (3, &[])] {
         let reload = service.begin_reload(&[words, &["--env", "BEFORE=0.3"]].concat());
         until("it is under way", || service.generation(generation).is_some());
-        reload.kill();
+        drop(reload);
         until("the new one serves", || service.answers() == generation);
         until("and alone", || service.generation(generation - 1).is_none());
     }
@@ -97,43 +98,43 @@ fn whoever_asked_for_a_reload_goes_away() {
 #[test]
 fn a_stop_in_the_middle_of_a_reload() {
     // How the reload stands still; a sign that it does; the reload's code.
-    type Sign = fn(&Service) -> bool;
+    type Sign = fn(&Instance) -> bool;
     let starting: Sign = |service| service.generation(2).is_some();
     let settling: Sign = |service| service.generation(1).is_some_and(|one| one["phase"] == "settling");
     let draining: Sign = |service| service.generation(1).is_some_and(|one| one["phase"] == "draining");
     let table: [(&str, &[&str], &[&str], Sign); 3] = [
         ("starting", &[], &["--env", "FAULT=never"], starting),
-        ("settling", &["--settle", "30s", "--grace", "60s"], &[], settling),
-        ("draining", &["--drain-timeout", "30s", "--drain-quiet", "30s", "--grace", "60s"], &[], draining),
+        ("settling", &["--settle", NEVER, "--grace", NEVER_AND_MORE], &[], settling),
+        ("draining", &["--drain-timeout", NEVER, "--drain-quiet", NEVER, "--grace", NEVER_AND_MORE], &[], draining),
     ];
     for (phase, options, words, sign) in table {
-        let mut service = Service::start(options);
+        let mut service = service().options(options).serving();
         let _slow = super::slow_request(&service);
         let owed = || service.generation(1).map(|generation| generation["connections"]["owed"].clone());
         until("a request is under way", || owed().is_some_and(|owed| owed.as_u64() >= Some(1)));
         let reload = service.begin_reload(&[words, &["--wait", "drained"]].concat());
         until(&format!("the reload is {phase}"), || sign(&service));
-        let began = Instant::now();
-        let told = service.stop_from_outside();
+        let told = service.stop();
         assert!(told.code == 0 && told.out.contains("stopped, exit code 143"), "{phase}: {told:?}");
-        assert!(began.elapsed() < Duration::from_secs(20), "{phase}: {:?}", began.elapsed());
         let told = reload.end();
         assert!(told.code == 1 && told.error.contains("everything is being stopped"), "{phase}: {told:?}");
-        assert_eq!(service.init.wait(), 143, "{phase}: {}", service.init.process.output());
-        service.nobody_is_left();
+        assert_eq!(service.wait(), 143, "{phase}: {}", service.output());
+        service.scene.nobody_is_left();
     }
 }
 
 /// A reload that comes while everything ends is told so.
 #[test]
 fn a_reload_in_the_middle_of_a_stop() {
-    let mut service = Service::start(&["--pre-stop", "sleep 1"]);
+    let options = ["--pre-stop", "until test -e go; do sleep 0.02; done", "--grace", NEVER];
+    let mut service = service().options(&options).serving();
     let mut stop = service.begin(&["stop", "s"]);
     service.wait_for_phase(1, "ending");
     let told = service.reload(&[]);
     assert!(told.code == 1 && told.error.contains("everything is being stopped"), "{told:?}");
     assert!(!stop.is_over(), "the hook still ran");
+    service.scene.write("go", "");
     stop.end();
-    assert_eq!(service.init.wait(), 143);
-    service.nobody_is_left();
+    assert_eq!(service.wait(), 143);
+    service.scene.nobody_is_left();
 }

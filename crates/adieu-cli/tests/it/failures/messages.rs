@@ -6,17 +6,18 @@ use std::os::unix::net::UnixStream;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{Begun, Service};
-use crate::init::{state, until};
+use super::service;
+use crate::harness::proc::{kill, state};
+use crate::harness::{Begun, Instance, until};
 
 /// All that is answered to these bytes, which end the conversation from our side or not.
-fn answers(service: &Service, bytes: &[u8]) -> Vec<Value> {
+fn answers(service: &Instance, bytes: &[u8]) -> Vec<Value> {
     let mut stream = UnixStream::connect(service.scene.path("s.sock")).expect("it listens");
     stream.write_all(bytes).expect("it reads");
     BufReader::new(stream).lines().map(|line| serde_json::from_str(&line.expect("it answers")).expect("JSON")).collect()
 }
 
-fn code(service: &Service, message: &Value) -> (i64, String) {
+fn code(service: &Instance, message: &Value) -> (i64, String) {
     let all = answers(service, format!("{message}\n").as_bytes());
     let last = all.last().unwrap_or_else(|| panic!("no answer to {message}"));
     let text = last["message"].as_str().unwrap_or_default().to_owned();
@@ -25,7 +26,7 @@ fn code(service: &Service, message: &Value) -> (i64, String) {
 
 #[test]
 fn what_a_reload_cannot_run_fails_the_reload_alone() {
-    let service = Service::start(&[]);
+    let service = service().serving();
     let main = service.main(1);
     let reload = |extra: Value| {
         let mut message = json!({"do": "reload", "wait": "drained"});
@@ -60,7 +61,7 @@ fn what_a_reload_cannot_run_fails_the_reload_alone() {
 /// One line is one request: what comes after it is nobody's.
 #[test]
 fn the_first_line_is_the_request() {
-    let service = Service::start(&[]);
+    let service = service().serving();
     let all = answers(&service, b"{\"do\":\"status\"}\n{\"do\":\"stop\"}\n");
     assert_eq!(all.iter().map(|reply| reply["say"].clone()).collect::<Vec<_>>(), ["status", "done"]);
     assert_eq!(service.answers(), 1);
@@ -70,12 +71,12 @@ fn the_first_line_is_the_request() {
 /// A request in pieces is one request, however long it takes, and holds nobody up.
 #[test]
 fn a_request_that_comes_in_pieces() {
-    let service = Service::start(&[]);
+    let service = service().serving();
     let mut slow = UnixStream::connect(service.scene.path("s.sock")).expect("it listens");
     for byte in b"{\"do\":\"sta" {
         slow.write_all(&[*byte]).expect("it reads");
     }
-    assert_eq!(service.status()["name"], "s");
+    assert_eq!(service.status_json()["name"], "s");
     slow.write_all(b"tus\"}\n").expect("it reads");
     let mut line = String::new();
     BufReader::new(slow).read_line(&mut line).expect("it answers");
@@ -86,7 +87,7 @@ fn a_request_that_comes_in_pieces() {
 /// More clients than are served at once: the rest is told so, and nobody who waits is thrown out.
 #[test]
 fn more_clients_than_are_served() {
-    let service = Service::start(&[]);
+    let service = service().serving();
     let reload = service.begin_reload(&["--env", "BEFORE=1"]);
     until("it is under way", || service.generation(2).is_some());
     let crowd: Vec<UnixStream> =
@@ -106,15 +107,15 @@ fn more_clients_than_are_served() {
 /// Whoever asks an instance whose process is stopped is told so, and not kept.
 #[test]
 fn an_instance_that_does_not_answer() {
-    let service = Service::start(&[]);
-    super::kill(service.init.pid, Signal::STOP);
-    until("it is stopped", || state(service.init.pid) == Some('T'));
+    let service = service().serving();
+    kill(service.pid, Signal::STOP);
+    until("it is stopped", || state(service.pid) == Some('T'));
     let commands = [&["status"][..], &["status", "s"], &["timeline", "s"], &["send", "s", "CONT"]];
     let begun: Vec<Begun> = commands.iter().map(|words| service.begin(words)).collect();
     for (told, words) in begun.into_iter().map(Begun::end).zip(commands) {
         assert!(told.code == 1 && told.error.contains("\"s\" does not answer"), "{words:?}: {told:?}");
     }
-    super::kill(service.init.pid, Signal::CONT);
+    kill(service.pid, Signal::CONT);
     assert_eq!(service.answers(), 1);
     service.end();
 }

@@ -2,12 +2,12 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use super::crowd::Crowd;
-use super::{PYTHON, Service, Told, server};
-use crate::harness::Port;
+use super::{GOOD, server, service};
+use crate::harness::crowd::Crowd;
+use crate::harness::{Instance, PYTHON, Port, Told};
 
 /// Reloads under a light load in a way that must fail; nobody may notice.
-fn fails(service: &Service, words: &[&str]) -> Told {
+fn fails(service: &Instance, words: &[&str]) -> Told {
     let crowd = Crowd::at(service);
     let before = service.answers();
     let told = service.reload(words);
@@ -22,9 +22,9 @@ fn fails(service: &Service, words: &[&str]) -> Told {
 }
 
 /// A good reload after a failed one works, and what failed has left nothing.
-fn works_again(service: Service) {
+fn works_again(service: Instance) {
     service.must_reload(&["--wait", "drained"]);
-    let status = service.status();
+    let status = service.status_json();
     assert_eq!(status["generations"].as_array().map(Vec::len), Some(1), "{status}");
     assert_eq!(service.get("/env/FAULT").ok().as_deref(), Some("unset"));
     service.end();
@@ -32,7 +32,7 @@ fn works_again(service: Service) {
 
 #[test]
 fn one_that_ends_before_it_is_ready() {
-    let service = Service::start(&[]);
+    let service = service().serving();
     let faults = [
         ("FAULT=exit:0", "exited with code 0"),
         ("FAULT=exit:3", "exited with code 3"),
@@ -51,7 +51,7 @@ fn one_that_ends_before_it_is_ready() {
 
 #[test]
 fn one_that_minds_the_one_before_it_is_told_what_helps() {
-    let service = Service::start(&[]);
+    let service = service().serving();
     let advice = "a pid file or lock of its own ($ADIEU_GENERATION), or use --overlap no";
     for (says, minds) in [("SAY=server (pid 4711) already running", true), ("SAY=Address already in use", false)] {
         let told = fails(&service, &["--env", "FAULT=exit:1", "--env", says]);
@@ -62,7 +62,7 @@ fn one_that_minds_the_one_before_it_is_told_what_helps() {
 
 #[test]
 fn only_the_last_lines_of_much_output_are_shown() {
-    let service = Service::start(&[]);
+    let service = service().serving();
     let told = fails(&service, &["--", "/bin/sh", "-c", "seq 1 30000; exec >&-; echo the end >&2; exit 1"]);
     assert!(told.error.contains("  | 30000\n") && told.error.contains("  | the end\n"), "{told:?}");
     let lines = told.error.lines().filter(|line| line.starts_with("  | ")).count();
@@ -72,7 +72,7 @@ fn only_the_last_lines_of_much_output_are_shown() {
 
 #[test]
 fn one_that_never_gets_ready() {
-    let service = Service::start(&["--ready-timeout", "2s"]);
+    let service = service().options(&["--ready-timeout", GOOD]).serving();
     let told = fails(&service, &["--env", "FAULT=never", "--env", "SAY=still waiting"]);
     assert!(told.error.contains("was not ready in time: it listens nowhere"), "{told:?}");
     assert!(told.error.contains("  | still waiting on standard output"), "{told:?}");
@@ -81,10 +81,10 @@ fn one_that_never_gets_ready() {
 
 #[test]
 fn one_that_listens_elsewhere() {
-    let service = Service::start(&["--ready-timeout", "2s"]);
+    let service = service().options(&["--ready-timeout", GOOD]).serving();
     let other = Port::claim();
     let told = fails(&service, &["--env", &format!("FAULT=elsewhere:{}", other.number())]);
-    let (there, here) = (other.number(), service.port.number());
+    let (there, here) = (other.number(), service.port());
     let why = format!("it listens on 127.0.0.1:{there}, the one before it on 127.0.0.1:{here}");
     assert!(told.error.contains(&why), "{told:?}");
     works_again(service);
@@ -103,7 +103,7 @@ fn one_that_does_not_say_that_it_is_ready_or_does_not_answer() {
     ];
     for (ready, why) in table {
         // The first generation may take as long as it wants: that it is not ready either does not matter.
-        let service = Service::start(&["--ready", ready, "--ready-timeout", "2s"]);
+        let service = service().options(&["--ready", ready, "--ready-timeout", "2s"]).serving();
         let told = fails(&service, &[]);
         assert!(told.error.contains(&format!("was not ready in time: {why}")), "{told:?}");
         service.end();
@@ -113,7 +113,7 @@ fn one_that_does_not_say_that_it_is_ready_or_does_not_answer() {
 /// What a command has said once it says again; another command may be of those that never do.
 #[test]
 fn one_that_does_not_say_what_the_same_command_said_before() {
-    let service = Service::start_in(&["TELLS=1"], &["--ready-timeout", "2s"]);
+    let service = service().env("TELLS", "1").options(&["--ready-timeout", GOOD]).serving();
     service.must_reload(&["--wait", "drained"]);
     let told = fails(&service, &["--unset", "TELLS"]);
     let why = "was not ready in time: it did not send READY=1, as the same command did before";
@@ -124,7 +124,7 @@ fn one_that_does_not_say_what_the_same_command_said_before() {
 
 #[test]
 fn one_that_cannot_be_executed() {
-    let service = Service::start(&[]);
+    let service = service().serving();
     let plain = service.scene.write("plain", "not a program");
     let broken = service.scene.write("broken", "#!/no/such/interpreter\n");
     std::fs::set_permissions(&broken, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
@@ -148,7 +148,7 @@ fn one_without_a_working_directory() {
     let place = tempfile::tempdir().expect("a temporary directory can be made");
     let (here, away) = (place.path().join("here"), place.path().join("away"));
     std::fs::create_dir(&here).expect("it is ours");
-    let service = Service::start_in(&["-C", &here.display().to_string()], &[]);
+    let service = service().front(&["env", "-C", &here.display().to_string()]).serving();
     std::fs::rename(&here, &away).expect("it is ours");
     let told = fails(&service, &[]);
     assert!(told.error.contains("the working directory cannot be entered"), "{told:?}");

@@ -5,22 +5,23 @@ use std::thread;
 
 use rustix::process::{Pid, Signal};
 
-use super::crowd::{CLIENTS, Crowd, Ends};
-use super::{Begun, Service, Told, kill_for_good};
-use crate::init::{state, until};
+use super::service;
+use crate::harness::crowd::{CLIENTS, Crowd, Ends};
+use crate::harness::proc::{kill, kill_for_good, state};
+use crate::harness::{Begun, Instance, NEVER, NEVER_AND_MORE, Told, get, until};
 
-/// Long enough for a test to do what it wants while a generation settles.
-const LONG: &[&str] = &["--settle", "30s", "--grace", "60s"];
+/// A test does what it wants while a generation settles.
+const LONG: &[&str] = &["--settle", NEVER, "--grace", NEVER_AND_MORE];
 
 /// The newcomer is serving, the one before settles.
-fn switched(service: &Service, words: &[&str]) -> (Begun, Pid) {
+fn switched(service: &Instance, words: &[&str]) -> (Begun, Pid) {
     let reload = service.begin_reload(words);
     service.wait_for_phase(1, "settling");
     (reload, service.main(2))
 }
 
 /// After the newcomer's death: the reload has failed, the first generation serves, nobody was refused.
-fn is_back(service: &Service, crowd: Crowd, reload: Begun, death: &str) -> (Ends, String) {
+fn is_back(service: &Instance, crowd: Crowd, reload: Begun, death: &str) -> (Ends, String) {
     let told = reload.end();
     let again = crowd.so_far().answered.get(&1).copied().unwrap_or(0);
     crowd.wait_for_answers_of(1, again + 20);
@@ -37,7 +38,7 @@ fn is_back(service: &Service, crowd: Crowd, reload: Begun, death: &str) -> (Ends
 
 #[test]
 fn one_that_dies_before_it_has_taken_a_connection() {
-    let service = Service::start(LONG);
+    let service = service().options(LONG).serving();
     let crowd = Crowd::at(&service);
     let (reload, newcomer) = switched(&service, &["--env", "FAULT=deaf"]);
     let waiting = || service.generation(2).map(|generation| generation["listeners"][0]["queue"].clone());
@@ -53,7 +54,7 @@ fn one_that_dies_before_it_has_taken_a_connection() {
 
 #[test]
 fn one_that_dies_with_connections() {
-    let service = Service::start(LONG);
+    let service = service().options(LONG).serving();
     let crowd = Crowd::at(&service);
     let (reload, newcomer) = switched(&service, &["--env", "FAULT=mute"]);
     let owed = || service.generation(2).map(|generation| generation["connections"]["owed"].clone());
@@ -68,11 +69,11 @@ fn one_that_dies_with_connections() {
 
 #[test]
 fn one_that_dies_at_work() {
-    let service = Service::start(LONG);
+    let service = service().options(LONG).serving();
     let crowd = Crowd::at(&service);
     let (reload, newcomer) = switched(&service, &[]);
     crowd.wait_for_answers_of(2, 50);
-    rustix::process::kill_process(newcomer, Signal::SEGV).expect("it is there");
+    kill(newcomer, Signal::SEGV);
     let (ends, timeline) = is_back(&service, crowd, reload, "was ended by SIGSEGV");
     assert!(ends.lost() <= CLIENTS, "{ends:?}\n{timeline}");
     service.end();
@@ -81,10 +82,11 @@ fn one_that_dies_at_work() {
 /// The old one is drained already, but not asked to stop yet: it can still take over.
 #[test]
 fn one_that_dies_while_the_old_one_drains() {
-    let service = Service::start(&["--drain-quiet", "20s", "--drain-timeout", "20s", "--grace", "60s"]);
+    let options = ["--drain-quiet", NEVER, "--drain-timeout", NEVER, "--grace", NEVER_AND_MORE];
+    let service = service().options(&options).serving();
     let crowd = Crowd::at(&service);
-    let port = service.port.number();
-    let slow = thread::spawn(move || crate::harness::get(port, "/sleep/3000"));
+    let port = service.port();
+    let slow = thread::spawn(move || get(port, "/until/go"));
     until("the slow request is under way", || {
         let all = service.generation(1).map(|generation| generation["connections"].clone());
         all.is_some_and(|all| all["owed"].as_u64() >= Some(1))
@@ -94,6 +96,7 @@ fn one_that_dies_while_the_old_one_drains() {
     kill_for_good(service.main(2));
     let (ends, timeline) = is_back(&service, crowd, reload, "was ended by SIGKILL");
     assert!(ends.lost() <= CLIENTS, "{ends:?}\n{timeline}");
+    service.scene.write("go", "");
     let answer = slow.join().expect("the client does not panic").unwrap_or_else(|error| panic!("{error}\n{timeline}"));
     assert!(answer.starts_with("generation 1 "), "{answer}");
     service.end();
@@ -102,7 +105,7 @@ fn one_that_dies_while_the_old_one_drains() {
 /// As reload after reload fails, each goes back to the same one.
 #[test]
 fn one_after_the_other() {
-    let service = Service::start(LONG);
+    let service = service().options(LONG).serving();
     let crowd = Crowd::at(&service);
     for newcomer in 2..=4 {
         let reload = service.begin_reload(&[]);
@@ -123,20 +126,20 @@ fn one_after_the_other() {
 fn one_that_dies_with_the_one_before_it() {
     for step in ["before switch 1", "after switch 1"] {
         for restart in ["never", "on-failure"] {
-            let pause = format!("ADIEU_PAUSE={step}");
-            let mut service = Service::start_in(&[&pause], &[LONG, &["--restart", restart]].concat());
+            let service = service().env("ADIEU_PAUSE", step).options(LONG);
+            let mut service = service.options(&["--restart", restart]).serving();
             let crowd = Crowd::at(&service);
             let old = service.main(1);
             let (reload, newcomer) = switched(&service, &[]);
             kill_for_good(newcomer);
-            until(&format!("it stops {step}"), || state(service.init.pid) == Some('T'));
+            until(&format!("it stops {step}"), || state(service.pid) == Some('T'));
             kill_for_good(old);
-            rustix::process::kill_process(service.init.pid, Signal::CONT).expect("it is there");
+            kill(service.pid, Signal::CONT);
             let told = reload.end();
             assert!(told.code != 0 && told.error.contains("generation 2 was ended by SIGKILL"), "{step}: {told:?}");
             if restart == "never" {
-                assert_eq!(service.init.wait(), 137, "{step}: {}", service.init.process.output());
-                service.nobody_is_left();
+                assert_eq!(service.wait(), 137, "{step}: {}", service.output());
+                service.scene.nobody_is_left();
                 crowd.end();
             } else {
                 crowd.wait_for_answers_of(3, 10);

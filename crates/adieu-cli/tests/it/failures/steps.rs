@@ -8,9 +8,10 @@ use std::net::TcpStream;
 
 use rustix::process::{Pid, Signal};
 
-use super::crowd::{CLIENTS, Crowd, Ends};
-use super::{Service, Told, kill, kill_for_good, slow_request};
-use crate::init::{state, until};
+use super::{service, slow_request};
+use crate::harness::crowd::{CLIENTS, Crowd, Ends};
+use crate::harness::proc::{command_line, kill, kill_for_good, parent, state};
+use crate::harness::{Begun, Instance, Told, come, until};
 
 /// Every action of a good reload from the first generation to the second, in order.
 const STEPS: [&str; 8] = [
@@ -33,21 +34,21 @@ enum Who {
 
 /// A service, a crowd and a reload that stands still at a step.
 struct Scenario {
-    service: Service,
+    service: Instance,
     crowd: Crowd,
-    reload: super::Begun,
+    reload: Begun,
     stuck: Vec<TcpStream>,
 }
 
 impl Scenario {
     fn stop_at(step: &str, options: &[&str]) -> Self {
-        let service = Service::start_in(&[&format!("ADIEU_PAUSE={step}")], options);
+        let service = service().env("ADIEU_PAUSE", step).options(options).serving();
         let stuck: Vec<TcpStream> = (0..2).map(|_| slow_request(&service)).collect();
         let owed = || service.generation(1).map(|generation| generation["connections"]["owed"].clone());
         until("two requests are under way", || owed().is_some_and(|owed| owed.as_u64() >= Some(2)));
         let crowd = Crowd::at(&service);
         let reload = service.begin_reload(&["--wait", "drained"]);
-        until(&format!("it stops {step}"), || state(service.init.pid) == Some('T'));
+        until(&format!("it stops {step}"), || state(service.pid) == Some('T'));
         Self { service, crowd, reload, stuck }
     }
 
@@ -63,28 +64,25 @@ impl Scenario {
                 });
             }
         }
-        kill(self.service.init.pid, Signal::CONT);
+        kill(self.service.pid, Signal::CONT);
     }
 
     /// The supervisor cannot be asked now: processes are found by what they are. The main process of a generation whose
     /// start has begun is waited for.
     fn find(&self, generation: u64, who: Who) -> Option<Pid> {
-        let mut main = None;
-        until(&format!("generation {generation} has a main process"), || {
-            main = self.service.init.tree().into_iter().find(|pid| is_main_of(*pid, generation));
-            main.is_some()
+        let main = come(&format!("generation {generation} has a main process"), || {
+            self.service.tree().into_iter().find(|pid| is_main_of(*pid, generation))
         });
-        let main = main?;
         if who == Who::Main {
             return Some(main);
         }
         let keeper = parent(main)?;
-        assert_ne!(keeper, self.service.init.pid, "a generation has a keeper");
+        assert_ne!(keeper, self.service.pid, "a generation has a keeper");
         Some(keeper)
     }
 
     /// Waits for the end of the reload; what the crowd has seen until some time after it.
-    fn end(self) -> (Service, Told, Ends) {
+    fn end(self) -> (Instance, Told, Ends) {
         let Self { service, crowd, reload, stuck } = self;
         let told = reload.end();
         crowd.ask_more();
@@ -98,22 +96,17 @@ fn is_main_of(pid: Pid, generation: u64) -> bool {
     let variables = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
     let wanted = format!("ADIEU_GENERATION={generation}");
     variables.split(|b| *b == 0).any(|variable| variable == wanted.as_bytes())
-        && crate::init::command_line(pid).contains("server.py")
-}
-
-fn parent(pid: Pid) -> Option<Pid> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(") ")?.1.split(' ').nth(1)?.parse().ok().and_then(Pid::from_raw)
+        && command_line(pid).contains("server.py")
 }
 
 /// Nobody was refused, no more was lost than one death can cost, and this generation serves alone in the end.
-fn went_well(step: &str, service: Service, told: &Told, ends: &Ends, serves: u64) {
+fn went_well(step: &str, service: Instance, told: &Told, ends: &Ends, serves: u64) {
     let account = || format!("{step}: {told:?}\n{ends:?}\n{}", service.account());
     assert_eq!(ends.refused, 0, "{}", account());
     assert!(ends.lost() <= CLIENTS, "{}", account());
     assert_eq!(service.answers(), serves, "{}", account());
     until(&format!("it serves alone\n{}", account()), || {
-        service.status()["generations"].as_array().is_some_and(|all| all.len() == 1)
+        service.status_json()["generations"].as_array().is_some_and(|all| all.len() == 1)
     });
     service.end();
 }
@@ -146,9 +139,9 @@ fn the_new_generation_is_killed_when_the_old_one_cannot_come_back() {
         // When the old one was gone already, the reload was over.
         let why = "generation 2 was ended by SIGKILL right after the switch, and none was left to take over";
         let fits = if *step == "before retire 1" { told.code == 0 } else { told.code == 1 && told.error.contains(why) };
-        assert!(fits, "{step}: {told:?}\n{}", service.init.process.output());
-        assert_eq!(service.init.wait(), 137, "{step}: {}", service.init.process.output());
-        service.nobody_is_left();
+        assert!(fits, "{step}: {told:?}\n{}", service.output());
+        assert_eq!(service.wait(), 137, "{step}: {}", service.output());
+        service.scene.nobody_is_left();
         drop(crowd.end());
 
         let scenario = Scenario::stop_at(step, &["--restart", "on-failure"]);
@@ -206,15 +199,15 @@ fn the_keeper_of_the_old_generation_is_killed() {
 fn the_supervisor_is_killed() {
     for step in STEPS {
         let Scenario { mut service, crowd, reload, stuck } = Scenario::stop_at(step, &["--grace", "1s"]);
-        kill_for_good(service.init.pid);
+        kill_for_good(service.pid);
         let told = reload.end();
         assert!(told.code == 1 && told.error.contains("the instance ended before it answered"), "{step}: {told:?}");
-        assert_eq!(service.init.wait(), 137);
-        service.nobody_is_left();
+        assert_eq!(service.wait(), 137);
+        service.scene.nobody_is_left();
         drop((crowd.end(), stuck));
-        let told = service.stop_from_outside();
+        let told = service.stop();
         assert_eq!(told.code, 6, "{step}: {told:?}");
         let again = service.scene.adieu(&["run", "--name", "s", "--", "true"]);
-        assert_eq!(again.status.code(), Some(0), "{step}: {again:?}");
+        assert_eq!(again.code, 0, "{step}: {again:?}");
     }
 }

@@ -14,8 +14,8 @@ pub(crate) fn get(port: u16, path: &str) -> io::Result<String> {
 
 /// As [`get`], from a server anywhere.
 pub(crate) fn get_at(address: SocketAddr, path: &str) -> io::Result<String> {
-    let mut connection = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
-    connection.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut connection = TcpStream::connect_timeout(&address, PATIENCE)?;
+    connection.set_read_timeout(Some(PATIENCE))?;
     // In one piece, as clients send it.
     let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
     connection.write_all(request.as_bytes())?;

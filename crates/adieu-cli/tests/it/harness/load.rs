@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::Adieu;
+use adieu_linux::connections;
+
+use super::{Instance, PATIENCE};
 
 /// A load during reloads.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +25,7 @@ pub(crate) struct Load {
 const CLIENTS: usize = 32;
 
 /// A kept connection that was closed before the request was read tells the client so at once. Later than that,
-/// somebody had read it, and it is lost.
+/// somebody had read it, and it is lost; unless the kernel says that nobody can have (see [`is_unread`]).
 const AT_ONCE: Duration = Duration::from_millis(10);
 
 /// How requests ended.
@@ -40,11 +43,15 @@ pub(crate) struct Ends {
 
 impl Load {
     /// Loads the server from before the first reload until after the last.
-    pub(crate) fn run(self, adieu: &Adieu) -> Ends {
-        let address = SocketAddr::from(([127, 0, 0, 1], adieu.port().number()));
+    pub(crate) fn run(self, adieu: &Instance) -> Ends {
+        self.run_at(SocketAddr::from(([127, 0, 0, 1], adieu.port())), adieu)
+    }
+
+    /// As [`Self::run`], of one that listens elsewhere.
+    pub(crate) fn run_at(self, address: SocketAddr, adieu: &Instance) -> Ends {
         self.during(address, |more| {
             for number in 1..=self.reloads {
-                adieu.reload(number);
+                adieu.replace();
                 if number < self.reloads {
                     more();
                 }
@@ -83,7 +90,7 @@ impl Drop for StopOnDrop<'_> {
 
 impl Ends {
     /// Nothing refused, reset or cut off, and few races: those a client may try again, but it had a reset.
-    pub(crate) fn assert_nothing_lost(&self, adieu: &Adieu) {
+    pub(crate) fn assert_nothing_lost(&self, adieu: &Instance) {
         println!("{self:?}");
         let fine = self.lost.is_empty() && self.races <= 3 * self.reloads;
         assert!(fine, "{self:#?}\n--- timeline ---\n{}", adieu.timeline());
@@ -118,15 +125,10 @@ fn wait_for_answers(ends: &Mutex<Ends>, more: usize) {
 }
 
 fn client_loop(address: SocketAddr, path: &str, keeps: bool, ends: &Mutex<Ends>, over: &AtomicBool) {
-    let mut kept: Option<BufReader<TcpStream>> = None;
+    let mut kept: Option<Connection> = None;
     while !over.load(Ordering::Relaxed) {
         let reused = kept.is_some();
-        let began = Instant::now();
-        let outcome = match kept.take() {
-            Some(connection) => Ok(connection),
-            None => connect(address).map_err(|error| (0, error)),
-        }
-        .and_then(|connection| ask(connection, path, keeps));
+        let outcome = request(address, kept.take(), path, keeps);
         let mut ends = ends.lock().expect("no client panicked");
         match outcome {
             Ok((body, connection)) => {
@@ -134,8 +136,8 @@ fn client_loop(address: SocketAddr, path: &str, keeps: bool, ends: &Mutex<Ends>,
                 *ends.bodies.entry(body).or_default() += 1;
                 kept = connection;
             }
-            Err((0, _)) if reused && began.elapsed() < AT_ONCE => ends.races += 1,
-            Err((got, error)) => {
+            Err(Failed { raced: true, .. }) => ends.races += 1,
+            Err(Failed { got, error, .. }) => {
                 let words = format!("reused={reused} after {got} bytes: {error}");
                 *ends.lost.entry(words).or_default() += 1;
                 drop(ends);
@@ -146,18 +148,61 @@ fn client_loop(address: SocketAddr, path: &str, keeps: bool, ends: &Mutex<Ends>,
     }
 }
 
-fn connect(address: SocketAddr) -> io::Result<BufReader<TcpStream>> {
-    let connection = TcpStream::connect_timeout(&address, Duration::from_secs(20))?;
+type Connection = BufReader<TcpStream>;
+
+/// The body, and the connection if both sides keep it.
+type Answer = (String, Option<Connection>);
+
+/// A request without a whole answer.
+struct Failed {
+    /// How many bytes of the answer had come.
+    got: usize,
+    /// It was sent on a kept connection that was being closed, and nobody had read it.
+    raced: bool,
+    error: io::Error,
+}
+
+/// One request, on a connection that was kept or a fresh one.
+fn request(address: SocketAddr, kept: Option<Connection>, path: &str, keeps: bool) -> Result<Answer, Failed> {
+    let reused = kept.is_some();
+    let mut connection = match kept {
+        Some(connection) => connection,
+        None => connect(address).map_err(|error| Failed { got: 0, raced: false, error })?,
+    };
+    let (began, before) = (Instant::now(), acknowledged(connection.get_ref()));
+    match ask(&mut connection, path, keeps) {
+        Ok((body, stays)) => Ok((body, stays.then_some(connection))),
+        Err((got, error)) => {
+            let closed = reused && got == 0 && error.kind() != io::ErrorKind::WouldBlock;
+            let raced = closed && (began.elapsed() < AT_ONCE || is_unread(connection.get_ref(), before));
+            Err(Failed { got, raced, error })
+        }
+    }
+}
+
+fn connect(address: SocketAddr) -> io::Result<Connection> {
+    let connection = TcpStream::connect_timeout(&address, PATIENCE)?;
     connection.set_nodelay(true)?;
-    connection.set_read_timeout(Some(Duration::from_secs(20)))?;
+    connection.set_read_timeout(Some(PATIENCE))?;
     Ok(BufReader::new(connection))
 }
 
-/// The body, and the connection if both sides keep it.
-type Answer = (String, Option<BufReader<TcpStream>>);
+/// Bytes that the other side's kernel has taken so far.
+fn acknowledged(stream: &TcpStream) -> Option<u64> {
+    connections::counters(stream.as_fd()).ok().map(|counters| counters.info.bytes_acked)
+}
 
-/// One request and its answer; on an error, how many bytes of the answer had come.
-fn ask(mut connection: BufReader<TcpStream>, path: &str, keeps: bool) -> Result<Answer, (usize, io::Error)> {
+/// Of a connection that was closed: whether nobody can have read what was sent last. This client may have been kept from
+/// looking for any time, so its clock does not tell; the kernel does. A reset after the end means that the request came
+/// when the socket was closed, and so does one that was never acknowledged.
+fn is_unread(stream: &TcpStream, before: Option<u64>) -> bool {
+    let reset = stream.take_error().ok().flatten().is_some();
+    reset || before.is_some_and(|before| acknowledged(stream) == Some(before))
+}
+
+/// One request and its answer: the body, and whether both sides keep the connection. On an error, how many bytes of the
+/// answer had come.
+fn ask(connection: &mut Connection, path: &str, keeps: bool) -> Result<(String, bool), (usize, io::Error)> {
     let word = if keeps { "keep-alive" } else { "close" };
     let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: {word}\r\n\r\n");
     connection.get_mut().write_all(request.as_bytes()).map_err(|error| (0, error))?;
@@ -184,5 +229,5 @@ fn ask(mut connection: BufReader<TcpStream>, path: &str, keeps: bool) -> Result<
     let length = length.ok_or_else(|| (got, io::Error::other("an answer without a length")))?;
     let mut body = vec![0; length];
     connection.read_exact(&mut body).map_err(|error| (got, error))?;
-    Ok((String::from_utf8_lossy(&body).into_owned(), (!closes).then_some(connection)))
+    Ok((String::from_utf8_lossy(&body).into_owned(), !closes))
 }

@@ -1,6 +1,6 @@
 //! Processes that do not outlive their test.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,10 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal, pidfd_send_signal};
 
 use super::PATIENCE;
+use super::proc::descendants;
 
 /// A started process, its output in a file. Dropped, it is killed with everything below it, each by its own pidfd.
 #[derive(Debug)]
@@ -119,42 +120,4 @@ fn signal_all(processes: &[(Pid, OwnedFd)], signal: Signal) {
         // An error means that it has ended by itself.
         let _ = pidfd_send_signal(fd, signal);
     }
-}
-
-/// Everybody below a process, as pidfds that were opened while the parent named was still the parent.
-pub(crate) fn descendants(root: Pid) -> Vec<(Pid, OwnedFd)> {
-    let mut children: HashMap<i32, Vec<i32>> = HashMap::new();
-    for entry in fs::read_dir("/proc").expect("/proc is mounted").flatten() {
-        if let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok())
-            && let Some(parent) = parent(pid)
-        {
-            children.entry(parent).or_default().push(pid);
-        }
-    }
-    let mut found = Vec::new();
-    let mut above = vec![root.as_raw_nonzero().get()];
-    while let Some(parent_pid) = above.pop() {
-        for &child in children.get(&parent_pid).into_iter().flatten() {
-            let Some(pid) = Pid::from_raw(child) else {
-                continue;
-            };
-            let Ok(fd) = pidfd_open(pid, PidfdFlags::empty()) else {
-                continue;
-            };
-            if parent(child) == Some(parent_pid) {
-                found.push((pid, fd));
-                above.push(child);
-            }
-        }
-    }
-    found
-}
-
-fn parent(pid: i32) -> Option<i32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may contain anything: the fields begin after the last one.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let state = fields.next()?;
-    let parent = fields.next()?.parse().ok()?;
-    (state != "Z").then_some(parent)
 }

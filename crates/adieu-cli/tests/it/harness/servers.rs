@@ -7,10 +7,8 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
+use super::PYTHON;
 use super::build::{self, sources};
-
-/// Debian's packages for Python belong to Debian's Python, whichever comes first in `PATH`.
-const PYTHON: &str = "/usr/bin/python3";
 
 /// One way of writing a server.
 #[derive(Clone, Copy)]

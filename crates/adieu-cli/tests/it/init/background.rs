@@ -2,8 +2,7 @@
 
 use std::fs;
 
-use super::{Scene, code_of};
-use crate::harness::{Port, build};
+use crate::harness::{Port, Scene, build};
 
 #[test]
 fn a_daemon_is_named() {
@@ -16,8 +15,8 @@ fn a_daemon_is_named() {
     let directory = scene.directory().display().to_string();
     let nginx = ["/usr/sbin/nginx", "-p", &directory, "-c", &configuration];
     let output = scene.adieu(&[&["run", "--"], &nginx[..]].concat());
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(code_of(output.status), 0, "{said}");
+    let said = output.error;
+    assert_eq!(output.code, 0, "{said}");
     assert!(said.contains("(nginx) in the background, to be stopped") && said.contains("daemon off"), "{said}");
     assert!(!scene.path("nginx.pid").exists(), "it has been stopped: {said}");
 }
@@ -28,7 +27,6 @@ fn one_that_leaves_nothing_is_not_mentioned() {
     // The second has failed: nobody takes what it leaves for the server.
     for (words, code) in [(&["sh", "-c", "true & wait"][..], 0), (&["sh", "-c", "sleep 60 & exit 3"], 3)] {
         let output = scene.adieu(&[&["run", "--"], words].concat());
-        assert_eq!(code_of(output.status), code);
-        assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!((output.code, output.error.as_str()), (code, ""));
     }
 }

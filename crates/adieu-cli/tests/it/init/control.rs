@@ -4,32 +4,29 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixStream;
-use std::process::Output;
 
 use rustix::process::Signal;
 
-use super::{ADIEU, Init, PYTHON, Scene, program, until};
+use super::{program, run};
+use crate::harness::{ADIEU, Instance, PYTHON, Run, Scene, Told, until};
 
 /// Users that nobody is.
 const USER: u32 = 61_235;
 const STRANGER: u32 = 61_236;
 
-fn sleeps(scene: &Scene, options: &[&str]) -> Init {
+/// Starts it with a program that writes its name down and sleeps.
+fn sleeping(run: Run, scene: &Scene) -> Instance {
     let before = scene.read("names").lines().count();
-    let init = scene.run(options, &["sh", "-c", "echo $ADIEU_NAME >> names; exec sleep 1000"]);
+    let init = run.program(&["sh", "-c", "echo $ADIEU_NAME >> names; exec sleep 1000"]).start();
     scene.wait_for("names", before + 1);
     init
-}
-
-fn code_and_error(output: &Output) -> (Option<i32>, String) {
-    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
 
 #[test]
 fn a_program_is_told_whether_its_connections_may_be_held() {
     for (mode, told) in [("auto", "yes\n"), ("pass", "yes\n"), ("off", "no\n")] {
         let scene = Scene::new();
-        let mut init = scene.run(&["--sockets", mode], &["sh", "-c", "echo $ADIEU_PARKS > parks"]);
+        let mut init = run(&scene, mode).program(&["sh", "-c", "echo $ADIEU_PARKS > parks"]).start();
         assert_eq!(init.wait(), 0);
         assert_eq!(scene.read("parks"), told, "{mode}");
     }
@@ -38,36 +35,29 @@ fn a_program_is_told_whether_its_connections_may_be_held() {
 #[test]
 fn a_name_that_is_asked_for_is_had_or_refused() {
     let scene = Scene::new();
-    let mut first = sleeps(&scene, &["--name", "x"]);
-    let second = scene.adieu(&["run", "--name", "x", "--", "true"]);
-    let (code, error) = code_and_error(&second);
-    assert_eq!(code, Some(125));
+    let mut first = sleeping(scene.run().name("x"), &scene);
+    let Told { code, error, .. } = scene.adieu(&["run", "--name", "x", "--", "true"]);
+    assert_eq!(code, 125);
     assert!(error.contains("\"x\" is taken by a running instance") && error.contains("--name"), "{error}");
     for bad in ["../x", "", ".x", "a b"] {
-        let (code, error) = code_and_error(&scene.adieu(&["run", "--name", bad, "--", "true"]));
-        assert_eq!(code, Some(125), "{bad:?}");
+        let Told { code, error, .. } = scene.adieu(&["run", "--name", bad, "--", "true"]);
+        assert_eq!(code, 125, "{bad:?}");
         assert!(error.contains("cannot be used"), "{bad:?}: {error}");
     }
-    first.stop();
-    assert_eq!(scene.adieu(&["run", "--name", "x", "--", "true"]).status.code(), Some(0), "it is free again");
+    first.terminate();
+    assert_eq!(scene.adieu(&["run", "--name", "x", "--", "true"]).code, 0, "it is free again");
 }
 
 #[test]
 fn a_name_that_is_not_asked_for_is_the_next_free_one() {
     let scene = Scene::new();
-    let mut all: Vec<Init> = (1..=3)
-        .map(|number| {
-            let init = scene.run(&[], &["sh", "-c", "echo $ADIEU_NAME >> names; exec sleep 1000"]);
-            scene.wait_for("names", number);
-            init
-        })
-        .collect();
+    let mut all: Vec<Instance> = (1..=3).map(|_| sleeping(scene.run(), &scene)).collect();
     assert_eq!(scene.read("names"), "sh\nsh-2\nsh-3\n");
-    let (code, error) = code_and_error(&scene.adieu(&["reload"]));
-    assert_eq!(code, Some(2));
+    let Told { code, error, .. } = scene.adieu(&["reload"]);
+    assert_eq!(code, 2);
     assert!(error.contains("several instances run") && error.contains("sh-2"), "{error}");
     for init in &mut all {
-        init.stop();
+        init.terminate();
     }
     assert_eq!(
         fs::read_dir(scene.directory())
@@ -82,43 +72,43 @@ fn a_name_that_is_not_asked_for_is_the_next_free_one() {
 #[test]
 fn an_instance_is_found_by_its_name_with_and_without_an_at_sign_or_as_the_only_one() {
     let scene = Scene::new();
-    let mut web = sleeps(&scene, &["--name", "web"]);
+    let mut web = sleeping(scene.run().name("web"), &scene);
     for name in ["web", "@web"] {
         for words in [&["status", name][..], &["send", name, "CONT"], &["timeline", name], &["doctor", name]] {
-            let (code, error) = code_and_error(&scene.adieu(words));
-            assert_eq!(code, Some(0), "{words:?}: {error}");
+            let Told { code, error, .. } = scene.adieu(words);
+            assert_eq!(code, 0, "{words:?}: {error}");
         }
     }
     let timeline = scene.adieu(&["timeline"]);
-    assert_eq!(timeline.status.code(), Some(0));
-    assert!(!timeline.stdout.is_empty());
+    assert_eq!(timeline.code, 0);
+    assert!(!timeline.out.is_empty());
     // A signal goes only where it is meant to.
-    let (code, error) = code_and_error(&scene.adieu(&["send", "CONT"]));
-    assert_eq!(code, Some(2));
+    let Told { code, error, .. } = scene.adieu(&["send", "CONT"]);
+    assert_eq!(code, 2);
     assert!(error.ends_with("adieu: running instances: web\n"), "{error}");
-    let mut other = sleeps(&scene, &["--name", "other"]);
-    let (code, error) = code_and_error(&scene.adieu(&["timeline"]));
-    assert_eq!((code, error.as_str()), (Some(2), "adieu: several instances run, name one of them: other, web\n"));
-    other.stop();
-    assert_eq!(scene.adieu(&["stop", "@web"]).status.code(), Some(0));
+    let mut other = sleeping(scene.run().name("other"), &scene);
+    let Told { code, error, .. } = scene.adieu(&["timeline"]);
+    assert_eq!((code, error.as_str()), (2, "adieu: several instances run, name one of them: other, web\n"));
+    other.terminate();
+    assert_eq!(scene.adieu(&["stop", "@web"]).code, 0);
     web.wait();
 }
 
 #[test]
 fn what_a_killed_instance_leaves_is_in_nobodys_way() {
     let scene = Scene::new();
-    let mut first = sleeps(&scene, &["--name", "x", "--sockets", "off"]);
+    let mut first = sleeping(run(&scene, "off").name("x"), &scene);
     first.signal(Signal::KILL);
     first.wait();
     assert!(scene.path("x.sock").exists());
     for words in [&["status", "x"][..], &["reload", "x"], &["stop", "x"], &["send", "x", "HUP"], &["timeline", "x"]] {
-        let (code, error) = code_and_error(&scene.adieu(words));
-        assert_eq!((code, error.contains("no instance named \"x\"")), (Some(6), true), "{words:?}: {error}");
+        let Told { code, error, .. } = scene.adieu(words);
+        assert_eq!((code, error.contains("no instance named \"x\"")), (6, true), "{words:?}: {error}");
     }
-    assert_eq!(code_and_error(&scene.adieu(&["reload"])).0, Some(6));
-    let mut second = sleeps(&scene, &["--name", "x"]);
-    assert_eq!(scene.adieu(&["status", "x"]).status.code(), Some(0));
-    second.stop();
+    assert_eq!(scene.adieu(&["reload"]).code, 6);
+    let mut second = sleeping(scene.run().name("x"), &scene);
+    assert_eq!(scene.adieu(&["status", "x"]).code, 0);
+    second.terminate();
 }
 
 /// What is answered to these bytes; the connection stays open for writing.
@@ -134,7 +124,7 @@ fn answer(scene: &Scene, bytes: &[u8]) -> serde_json::Value {
 #[test]
 fn nonsense_is_refused_and_holds_nobody_up() {
     let scene = Scene::new();
-    let mut init = sleeps(&scene, &["--name", "x"]);
+    let mut init = sleeping(scene.run().name("x"), &scene);
     let long = [b" ".repeat(300 * 1024), b"\n".to_vec()].concat();
     let endless = b"x".repeat(300 * 1024);
     let wrong: [&[u8]; 8] = [
@@ -161,8 +151,8 @@ fn nonsense_is_refused_and_holds_nobody_up() {
     drop(silent);
     let crowd: Vec<UnixStream> = (0..200).filter_map(|_| UnixStream::connect(scene.path("x.sock")).ok()).collect();
     drop(crowd);
-    until("it answers again", || scene.adieu(&["status", "x"]).status.success());
-    assert_eq!(init.stop().0, 143);
+    until("it answers again", || scene.adieu(&["status", "x"]).is_fine());
+    assert_eq!(init.terminate(), 143);
 }
 
 /// A command as a user without any right.
@@ -206,16 +196,16 @@ fn where_no_directory_can_be_written_everything_works_all_the_same() {
     scene.wait_for("heard", 1);
     let ask = |user: &str, words: &[&str]| {
         let words = [&[adieu.as_str()], words].concat();
-        scene.command(&as_user(user, &words)).output().expect("it can be started")
+        Told::of(&mut scene.command(&as_user(user, &words)))
     };
-    assert!(!ask(&user, &["status", &name]).stdout.is_empty());
+    assert!(!ask(&user, &["status", &name]).out.is_empty());
     // Root may, others see nothing; another instance cannot take the name.
     for who in [&user, "0"] {
         let reload = ask(who, &["reload", &name, "--wait", "drained"]);
-        assert!(reload.status.success(), "as {who}: {reload:?}");
+        assert!(reload.is_fine(), "as {who}: {reload:?}");
     }
-    assert_eq!(ask(&stranger, &["stop", &name]).status.code(), Some(6));
-    assert_eq!(ask(&user, &["run", "--name", &name, "--", "true"]).status.code(), Some(125));
+    assert_eq!(ask(&stranger, &["stop", &name]).code, 6);
+    assert_eq!(ask(&user, &["run", "--name", &name, "--", "true"]).code, 125);
     // A stranger who knows the address is told what is wrong.
     let talk = format!(
         "import socket
@@ -227,11 +217,10 @@ except OSError:
     pass # It did not wait for what we want.
 print(s.makefile().readline())"
     );
-    let told = scene.command(&as_user(&stranger, &[PYTHON, "-c", &talk])).output().expect("it can be started");
-    let reply: serde_json::Value = serde_json::from_slice(&told.stdout).expect("an answer");
+    let reply = Told::of(&mut scene.command(&as_user(&stranger, &[PYTHON, "-c", &talk]))).json();
     assert_eq!((&reply["code"], &reply["message"]), (&5.into(), &"this instance belongs to another user".into()));
-    assert!(init.process.ended().is_none());
-    assert_eq!(ask(&user, &["stop", &name]).status.code(), Some(0));
+    assert!(!init.has_ended());
+    assert_eq!(ask(&user, &["stop", &name]).code, 0);
     assert_eq!(init.wait(), 55);
 }
 
@@ -240,23 +229,23 @@ fn another_users_instance_is_not_ours_to_stop() {
     let scene = Scene::new();
     let adieu = for_everybody(&scene);
     let stranger = STRANGER.to_string();
-    let mut init = sleeps(&scene, &["--name", "x"]);
+    let mut init = sleeping(scene.run().name("x"), &scene);
     let runtime = format!("ADIEU_RUNTIME_DIR={}", scene.directory().display());
     let words = [&runtime, &adieu, "stop", "x"];
-    let output = scene.command(&as_user(&stranger, &words.map(AsRef::as_ref))).output().expect("it can be started");
-    let (code, error) = code_and_error(&output);
-    assert_eq!((code, error.contains("belongs to another user")), (Some(5), true), "{error}");
-    assert!(init.process.ended().is_none());
-    init.stop();
+    let told = Told::of(&mut scene.command(&as_user(&stranger, &words.map(AsRef::as_ref))));
+    let Told { code, error, .. } = told;
+    assert_eq!((code, error.contains("belongs to another user")), (5, true), "{error}");
+    assert!(!init.has_ended());
+    init.terminate();
 }
 
 #[test]
 fn a_runtime_directory_that_was_asked_for_and_cannot_be_had_is_an_error() {
     let scene = Scene::new();
     let file = scene.write("file", "");
-    let output = scene.command(&["env", &format!("ADIEU_RUNTIME_DIR={file}/x"), ADIEU, "run", "--", "true"]).output();
-    let (code, error) = code_and_error(&output.expect("it can be started"));
-    assert_eq!(code, Some(125));
+    let elsewhere = ["env", &format!("ADIEU_RUNTIME_DIR={file}/x"), ADIEU, "run", "--", "true"];
+    let Told { code, error, .. } = Told::of(&mut scene.command(&elsewhere));
+    assert_eq!(code, 125);
     assert!(error.contains("runtime directory") && error.contains(&file), "{error}");
 }
 
@@ -274,22 +263,21 @@ fn options_are_variables_too_and_options_win() {
     let words = [&variables[..], &[ADIEU, "run", "--", PYTHON, &hears, "heard"]].concat();
     let mut init = scene.start("adieu", &words);
     scene.wait_for("heard", 1);
-    let status = scene.adieu(&["status", "--json", "fromenv"]);
-    let status: serde_json::Value = serde_json::from_slice(&status.stdout).expect("JSON");
+    let status = scene.adieu(&["status", "--json", "fromenv"]).json();
     assert_eq!((&status["name"], &status["sockets"]), (&"fromenv".into(), &"off".into()));
-    assert_eq!(init.stop().0, 0);
+    assert_eq!(init.terminate(), 0);
     let words = [&variables[..], &[ADIEU, "run", "--stop-signal", "INT", "--", PYTHON, &hears, "heard"]].concat();
     let mut init = scene.start("adieu", &words);
     scene.wait_for("heard", 3);
-    assert_eq!(init.stop().0, 42);
+    assert_eq!(init.terminate(), 42);
 }
 
 #[test]
 fn an_instance_below_another_has_a_name_of_its_own() {
     let scene = Scene::new();
     let script = "echo $ADIEU_NAME >> names; exec sleep 1000";
-    let mut init = scene.run(&["--name", "x"], &[ADIEU, "run", "--", "sh", "-c", script]);
+    let mut init = scene.run().name("x").program(&[ADIEU, "run", "--", "sh", "-c", script]).start();
     scene.wait_for("names", 1);
     assert_eq!(scene.read("names"), "sh\n");
-    assert_eq!(init.stop().0, 143, "{}", init.process.output());
+    assert_eq!(init.terminate(), 143, "{}", init.output());
 }

@@ -1,12 +1,13 @@
 //! As PID 1: orphans are reaped, everything below is asked to end and waited for.
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Init, MODES, PYTHON, Scene, run_words, state, until};
-use crate::harness::count;
+use super::{MODES, run};
+use crate::harness::proc::{all, state};
+use crate::harness::{Instance, NEVER, PYTHON, Scene, count, until};
 
 /// Every other init that is installed, called as its users do.
 const OTHERS: [&[&str]; 3] = [&["tini", "--"], &["dumb-init", "--"], &["catatonit", "--"]];
@@ -16,10 +17,9 @@ const NO_INIT: &str = "import subprocess, sys, signal
 subprocess.run(sys.argv[1:])
 signal.pause()";
 
-fn zombies(init: &Init) -> usize {
+fn zombies(init: &Instance) -> usize {
     let inside = fs::read_link(format!("/proc/{}/ns/pid", init.pid)).expect("the namespace is there");
-    let all = fs::read_dir("/proc").expect("/proc is mounted").flatten();
-    all.filter_map(|entry| rustix::process::Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+    all()
         .filter(|pid| state(*pid) == Some('Z'))
         .filter(|pid| fs::read_link(format!("/proc/{pid}/ns/pid")).is_ok_and(|there| there == inside))
         .count()
@@ -36,11 +36,11 @@ fn ten_thousand_orphans_are_reaped() {
         let scene = Scene::new();
         let rounds = count(1, 10);
         let script = vec![orphans(10_000); rounds].join("; ") + "; exec sleep 1000";
-        let mut init = scene.start_as_pid1("adieu", &run_words(&["--sockets", mode], &["sh", "-c", &script]));
+        let mut init = run(&scene, mode).program(&["sh", "-c", &script]).start_as_pid1();
         // Round by round: what is waited for is that it goes on.
         (1..=rounds).for_each(|round| scene.wait_for("done", round));
         until("no zombie is left", || zombies(&init) == 0);
-        assert_eq!(init.stop().0, 143, "{mode}");
+        assert_eq!(init.terminate(), 143, "{mode}");
     }
 }
 
@@ -68,12 +68,11 @@ fn daemons_are_asked_and_waited_for() {
         scene.write("daemon", &careful("daemon", "0.5"));
         scene.write("child", &careful("child", "0.5"));
         let script = "(setsid sh daemon &); sh child & exec sleep 1000";
-        let mut init = scene.start_as_pid1("adieu", &run_words(&["--sockets", mode], &["sh", "-c", script]));
+        let mut init = run(&scene, mode).options(&["--grace", NEVER]).program(&["sh", "-c", script]).start_as_pid1();
         scene.wait_for("daemon.ready", 1);
         scene.wait_for("child.ready", 1);
-        let (code, took) = init.stop();
+        let code = init.terminate();
         assert_eq!(code, 143, "{mode}");
-        assert!(took < Duration::from_secs(20), "{mode}: the grace was waited for: {took:?}");
         assert_eq!(scene.read("daemon.clean") + &scene.read("child.clean"), "clean\nclean\n", "{mode}");
     }
 }
@@ -86,7 +85,7 @@ fn other_inits_never_ask_a_daemon() {
         let script = ["sh", "-c", "(setsid sh daemon &); exec sleep 1000"];
         let mut init = scene.start_as_pid1(other[0], &[other, &script].concat());
         scene.wait_for("daemon.ready", 1);
-        init.stop();
+        init.terminate();
         assert_eq!(scene.read("daemon.clean"), "", "{other:?}");
     }
 }
@@ -97,11 +96,12 @@ fn a_second_child_has_its_time_to_clean_up() {
         let scene = Scene::new();
         scene.write("child", &careful("child", "2"));
         let script = ["sh", "-c", "sh child & exec sleep 1000"];
-        let mut init = scene.start_as_pid1("adieu", &run_words(&["--sockets", mode], &script));
+        let mut init = run(&scene, mode).program(&script).start_as_pid1();
         scene.wait_for("child.ready", 1);
-        let (code, took) = init.stop();
+        let began = Instant::now();
+        let code = init.terminate();
         assert_eq!((code, scene.read("child.clean").as_str()), (143, "clean\n"), "{mode}");
-        assert!(took >= Duration::from_secs(2), "{mode}: {took:?}");
+        assert!(began.elapsed() >= Duration::from_secs(2), "{mode}: {:?}", began.elapsed());
     }
     for other in OTHERS {
         let scene = Scene::new();
@@ -109,7 +109,7 @@ fn a_second_child_has_its_time_to_clean_up() {
         let script = ["sh", "-c", "sh child & exec sleep 1000"];
         let mut init = scene.start_as_pid1(other[0], &[other, &script].concat());
         scene.wait_for("child.ready", 1);
-        init.stop();
+        init.terminate();
         assert_eq!(scene.read("child.clean"), "", "{other:?} waits as well");
     }
 }
@@ -123,11 +123,10 @@ fn a_server_behind_a_shell_gets_the_stop() {
             let scene = Scene::new();
             scene.write("server", &careful("server", "0.1"));
             scene.write("start.sh", &format!("#!/bin/sh\n{script}\n"));
-            let mut init = scene.start_as_pid1("adieu", &run_words(&["--sockets", mode], &["sh", "start.sh"]));
+            let mut init = run(&scene, mode).options(&["--grace", NEVER]).program(&["sh", "start.sh"]).start_as_pid1();
             scene.wait_for("server.ready", 1);
-            let (code, took) = init.stop();
+            let code = init.terminate();
             assert_eq!((code, scene.read("server.clean").as_str()), (143, "clean\n"), "{mode}: {script}");
-            assert!(took < Duration::from_secs(20), "{mode}: {script}: {took:?}");
         }
     }
 }
@@ -140,7 +139,7 @@ fn a_shell_as_pid_1_passes_no_stop_on() {
     scene.wait_for("server.ready", 1);
     init.signal(Signal::TERM);
     std::thread::sleep(Duration::from_secs(1));
-    assert!(init.process.ended().is_none(), "it has no handler, so as PID 1 it gets no SIGTERM");
+    assert!(!init.has_ended(), "it has no handler, so as PID 1 it gets no SIGTERM");
     assert_eq!(scene.read("server.clean"), "");
     init.signal(Signal::KILL);
     init.wait();
@@ -152,7 +151,7 @@ fn what_the_main_process_leaves_behind_is_asked_and_the_code_is_its_own() {
         let scene = Scene::new();
         scene.write("child", &careful("child", "0.3"));
         let script = "sh child & while ! [ -e child.ready ]; do sleep 0.01; done; exit 7";
-        let mut init = scene.start_as_pid1("adieu", &run_words(&["--sockets", mode], &["sh", "-c", script]));
+        let mut init = run(&scene, mode).program(&["sh", "-c", script]).start_as_pid1();
         assert_eq!(init.wait(), 7, "{mode}");
         assert_eq!(scene.read("child.clean"), "clean\n", "{mode}");
     }

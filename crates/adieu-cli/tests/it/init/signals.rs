@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{Init, MODES, PYTHON, Scene, program, run_words};
-use crate::harness::count;
+use super::{MODES, hears, run};
+use crate::harness::{Instance, NEVER, Run, Scene, count};
 
 const STATUS: [&str; 2] = ["cat", "/proc/self/status"];
 
-fn hears(scene: &Scene, options: &[&str], extra: &[&str]) -> Init {
-    let script = program("hears.py");
-    let init = scene.run(options, &[&[PYTHON, &script, "heard"], extra].concat());
-    scene.wait_for("heard", 1);
+/// Starts it with the recorder of signals as its main process.
+fn hearing(run: Run) -> Instance {
+    let init = run.program(&hears()).start();
+    init.scene.wait_for("heard", 1);
     init
 }
 
@@ -26,7 +26,7 @@ fn heard(scene: &Scene) -> Vec<i32> {
 fn signals_arrive_exactly() {
     for mode in MODES {
         let scene = Scene::new();
-        let mut init = hears(&scene, &["--sockets", mode], &[]);
+        let mut init = hearing(run(&scene, mode));
         let mut sent = Vec::new();
         // Not: HUP (see below), CHLD, PIPE, TTIN and TTOU (the supervisor's own), TSTP and CONT (they stop the program).
         for number in [10, 12, 28, 14, 23, 24, 26, 29, 30, 31, 16].into_iter().chain(34..=64) {
@@ -41,7 +41,7 @@ fn signals_arrive_exactly() {
         }
         sent.extend([40; 20]);
         scene.wait_for("heard", sent.len() + 1);
-        assert_eq!((init.stop().0, sent.push(15)), (55, ()), "{mode}");
+        assert_eq!((init.terminate(), sent.push(15)), (55, ()), "{mode}");
         assert_eq!(heard(&scene), sent, "{mode}");
     }
 }
@@ -59,14 +59,14 @@ fn the_exit_code_is_the_programs_and_can_be_mapped() {
     for mode in MODES {
         for (options, script, code) in table {
             let scene = Scene::new();
-            let options = [&["--sockets", mode], options].concat();
-            assert_eq!(scene.run(&options, &["sh", "-c", script]).wait(), code, "{mode} {options:?} {script}");
+            let mut init = run(&scene, mode).options(options).program(&["sh", "-c", script]).start();
+            assert_eq!(init.wait(), code, "{mode} {options:?} {script}");
         }
         let scene = Scene::new();
-        let mut stopped =
-            scene.run(&["--sockets", mode, "--map-exit", "143=0"], &["sh", "-c", "echo > up; exec sleep 1000"]);
+        let sleeps = ["sh", "-c", "echo > up; exec sleep 1000"];
+        let mut stopped = run(&scene, mode).options(&["--map-exit", "143=0"]).program(&sleeps).start();
         scene.wait_for("up", 1);
-        assert_eq!(stopped.stop().0, 0);
+        assert_eq!(stopped.terminate(), 0);
     }
 }
 
@@ -83,7 +83,7 @@ fn the_stop_signal_is_the_one_asked_for() {
         ];
         for (received, options, expected) in table {
             let scene = Scene::new();
-            let mut init = hears(&scene, &[&["--sockets", mode], options].concat(), &[]);
+            let mut init = hearing(run(&scene, mode).options(options));
             init.signal(received);
             assert_eq!(init.wait(), 40 + expected, "{mode} {received:?} {options:?}");
             assert_eq!(heard(&scene), [expected], "{mode} {received:?} {options:?}");
@@ -95,17 +95,18 @@ fn the_stop_signal_is_the_one_asked_for() {
 fn rewritten_signals_arrive_as_what_they_became() {
     for mode in MODES {
         let scene = Scene::new();
-        let mut init = hears(&scene, &["--sockets", mode, "--rewrite", "USR1=USR2,WINCH=35"], &[]);
+        let mut init = hearing(run(&scene, mode).options(&["--rewrite", "USR1=USR2,WINCH=35"]));
         for (at, signal) in [Signal::USR1, Signal::WINCH].into_iter().enumerate() {
             init.signal(signal);
             scene.wait_for("heard", at + 2);
         }
-        assert_eq!(init.stop().0, 55);
+        assert_eq!(init.terminate(), 55);
         assert_eq!(heard(&scene), [12, 35, 15], "{mode}");
     }
     // What becomes a TERM is a stop like any other: nothing is restarted after it.
     let scene = Scene::new();
-    let mut init = hears(&scene, &["--sockets", "off", "--rewrite", "USR1=TERM", "--restart", "always"], &[]);
+    let options = ["--rewrite", "USR1=TERM", "--restart", "always"];
+    let mut init = hearing(run(&scene, "off").options(&options));
     init.signal(Signal::USR1);
     assert_eq!(init.wait(), 55);
 }
@@ -113,24 +114,21 @@ fn rewritten_signals_arrive_as_what_they_became() {
 #[test]
 fn hup_is_forwarded_by_a_plain_init_and_reloads_otherwise() {
     let scene = Scene::new();
-    let mut init = hears(&scene, &["--sockets", "off"], &[]);
+    let mut init = hearing(run(&scene, "off"));
     init.signal(Signal::HUP);
     scene.wait_for("heard", 2);
-    init.stop();
+    init.terminate();
     assert_eq!(heard(&scene), [1, 15]);
 
     let scene = Scene::new();
     let options = ["--ready", "exec:test $(grep -c ready heard) = $ADIEU_GENERATION", "--settle", "0"];
     // In a session without a terminal, wherever the tests are run.
-    let script = program("hears.py");
-    let words = run_words(&options, &[PYTHON, &script, "heard"]);
-    let mut init = scene.start("adieu", &[&["setsid"][..], &words].concat());
-    scene.wait_for("heard", 1);
+    let mut init = hearing(scene.run().front(&["setsid"]).options(&options));
     init.signal(Signal::HUP);
     // The new one is there, then the old one is asked.
     scene.wait_for("heard", 3);
     assert_eq!(scene.read("heard"), "ready\nready\n15\n");
-    init.stop();
+    init.terminate();
     assert_eq!(scene.read("heard"), "ready\nready\n15\n15\n");
 }
 
@@ -138,18 +136,19 @@ fn hup_is_forwarded_by_a_plain_init_and_reloads_otherwise() {
 fn a_second_stop_forces_unless_it_comes_at_once() {
     for mode in MODES {
         let scene = Scene::new();
-        let mut init = hears(&scene, &["--sockets", mode, "--grace", "50s"], &["stubborn"]);
+        let mut init =
+            run(&scene, mode).options(&["--grace", NEVER]).program(&hears()).arguments(&["stubborn"]).start();
+        scene.wait_for("heard", 1);
         init.signal(Signal::TERM);
         init.signal(Signal::TERM);
         init.signal(Signal::INT);
         scene.wait_for("heard", 2);
         thread::sleep(Duration::from_millis(1100));
-        assert!(init.process.ended().is_none(), "{mode}: duplicates within a second force nothing");
+        assert!(!init.has_ended(), "{mode}: duplicates within a second force nothing");
         // Which of them comes first is the kernel's choice.
         assert_eq!(heard(&scene).len(), 1, "{mode}: {:?}", heard(&scene));
-        let (code, took) = init.stop();
+        let code = init.terminate();
         assert_eq!(code, 137, "{mode}");
-        assert!(took < Duration::from_secs(20), "{mode}: {took:?}");
     }
 }
 
@@ -164,21 +163,20 @@ fn a_program_is_born_with_a_clean_slate() {
     let zero = "0".repeat(16);
     for mode in MODES {
         let scene = Scene::new();
-        let words = run_words(&["--sockets", mode], &STATUS);
-        let mut init = scene.start("adieu", &[&spoil[..], &words].concat());
+        let mut init = run(&scene, mode).front(&spoil).program(&STATUS).start();
         assert_eq!(init.wait(), 0);
-        assert_eq!(masks(&init.process.output()), [zero.as_str(); 4].map(str::to_owned), "{mode}");
+        assert_eq!(masks(&init.output()), [zero.as_str(); 4].map(str::to_owned), "{mode}");
 
-        let mut nohup = scene.start("adieu", &[&["env", "--ignore-signal=HUP,TERM"][..], &words].concat());
+        let mut nohup = run(&scene, mode).front(&["env", "--ignore-signal=HUP,TERM"]).program(&STATUS).start();
         nohup.wait();
-        assert_eq!(masks(&nohup.process.output())[1], format!("{:016x}", 1), "{mode}: nohup stays, the rest is undone");
+        assert_eq!(masks(&nohup.output())[1], format!("{:016x}", 1), "{mode}: nohup stays, the rest is undone");
     }
     // Other inits hand on what they were born with. (Not CHLD here: with that one ignored, tini never ends.)
     let scene = Scene::new();
     let spoil = ["env", "--ignore-signal=INT,QUIT,TERM"];
     let mut tini = scene.start("tini", &[&spoil[..], &["tini", "-s", "--"], &STATUS].concat());
     tini.wait();
-    assert_ne!(masks(&tini.process.output())[1], zero);
+    assert_ne!(masks(&tini.output())[1], zero);
 }
 
 #[test]
@@ -188,11 +186,10 @@ fn a_signal_that_comes_while_the_program_is_being_started_is_not_lost() {
             let scene = Scene::new();
             // The program itself says that it is there, perhaps before the supervisor has heard of it.
             let script = "echo > up; exec sleep 1000";
-            let mut init = scene.run(&["--sockets", mode, "--grace", "50s"], &["sh", "-c", script]);
+            let mut init = run(&scene, mode).options(&["--grace", NEVER]).program(&["sh", "-c", script]).start();
             while !scene.path("up").exists() {}
-            let (code, took) = init.stop();
+            let code = init.terminate();
             assert_eq!(code, 143, "{mode}, turn {turn}");
-            assert!(took < Duration::from_secs(20), "{mode}, turn {turn}: {took:?}");
         }
     }
 }

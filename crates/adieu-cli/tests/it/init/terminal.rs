@@ -1,137 +1,16 @@
 //! On a terminal: each of these runs twice, the program started by bash directly and behind `adieu run`, and what the user
 //! sees is compared.
 
-use std::fs::File;
-use std::io::{Read, Write};
-use std::process::{Child, Command};
-use std::sync::{Arc, Mutex};
-use std::thread;
+use super::{MODES, program};
+use crate::harness::proc::lives;
+use crate::harness::terminal::{INTERRUPT, Terminal};
+use crate::harness::{ADIEU, Begun, PYTHON, Scene};
 
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-
-use super::{ADIEU, MODES, PYTHON, Scene, program, until};
-use crate::harness::{PATIENCE, descendants};
-
-pub(crate) const INTERRUPT: &str = "\x03";
 const QUIT: &str = "\x1c";
 const SUSPEND: &str = "\x1a";
 const END: &str = "\x04";
-
-/// An interactive bash on a terminal of its own.
-pub(crate) struct Terminal {
-    bash: Child,
-    keyboard: File,
-    screen: Arc<Mutex<String>>,
-    /// How much of the screen has been read.
-    seen: usize,
-}
-
-impl Terminal {
-    pub(crate) fn open(scene: &Scene) -> Self {
-        let master =
-            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("there are terminals");
-        grantpt(&master).expect("a fresh terminal is ours");
-        unlockpt(&master).expect("a fresh terminal can be opened");
-        let name = ptsname(&master, Vec::new()).expect("a terminal has a name");
-        let side =
-            File::options().read(true).write(true).open(name.to_str().expect("ASCII")).expect("it can be opened");
-        let copy = || side.try_clone().expect("a descriptor can be duplicated");
-        let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL", "setsid", "--ctty", "bash", "--norc", "--noprofile", "--noediting", "-i"]);
-        command.env("ADIEU_RUNTIME_DIR", scene.directory()).env("PS1", "> ").current_dir(scene.directory());
-        command.env_remove("PROMPT_COMMAND").env("HOME", scene.directory());
-        let bash = command.stdin(copy()).stdout(copy()).stderr(copy()).spawn().expect("bash can be started");
-        let keyboard = File::from(master);
-        let mut reader = keyboard.try_clone().expect("a descriptor can be duplicated");
-        let screen = Arc::new(Mutex::new(String::new()));
-        let shown = Arc::clone(&screen);
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = reader.read(&mut buffer) {
-                shown.lock().expect("nobody panics with it").push_str(&String::from_utf8_lossy(&buffer[..length]));
-            }
-        });
-        let mut terminal = Self { bash, keyboard, screen, seen: 0 };
-        terminal.see("> ");
-        terminal
-    }
-
-    pub(crate) fn type_(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).expect("the terminal is open");
-    }
-
-    pub(crate) fn screen(&self) -> String {
-        self.screen.lock().expect("nobody panics with it").clone()
-    }
-
-    /// Waits until the screen shows this, after what was seen before; returns what came until then.
-    pub(crate) fn see(&mut self, text: &str) -> String {
-        let began = std::time::Instant::now();
-        loop {
-            let screen = self.screen();
-            if let Some(at) = screen[self.seen..].find(text) {
-                let before = screen[self.seen..self.seen + at].to_owned();
-                self.seen += at + text.len();
-                return before;
-            }
-            assert!(began.elapsed() < PATIENCE, "never seen: {text:?}; the screen:\n{screen}");
-            thread::sleep(std::time::Duration::from_millis(5));
-        }
-    }
-
-    /// Enters a command line that runs until something is typed.
-    pub(crate) fn enter(&mut self, line: &str) {
-        self.type_(&format!("{line}\n"));
-        // As the terminal echoes it.
-        self.see(&format!("{line}\r\n"));
-    }
-
-    /// The exit status that bash saw.
-    pub(crate) fn status(&mut self) -> i32 {
-        self.enter("echo status''=$?=");
-        self.see("status=");
-        self.see("=").parse().expect("a number")
-    }
-
-    /// The pid of a process below this bash with that command line.
-    fn find(&self, line: &str) -> Pid {
-        let mut found = None;
-        until(&format!("{line} runs"), || {
-            let all = descendants(Pid::from_child(&self.bash));
-            found = all.into_iter().map(|(pid, _)| pid).find(|pid| super::command_line(*pid).trim_end() == line);
-            found.is_some()
-        });
-        found.expect("just found")
-    }
-
-    /// Waits until a program with this command line is in front.
-    fn in_front(&self, line: &str) {
-        let pid = self.find(line);
-        until(&format!("{line} is in front"), || {
-            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-            let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-            fields.len() > 5 && fields[2] == fields[5]
-        });
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            eprintln!("--- screen ---\n{}", self.screen());
-        }
-        let root = Pid::from_child(&self.bash);
-        let below = descendants(root);
-        if let Ok(bash) = pidfd_open(root, PidfdFlags::empty()) {
-            let _ended = pidfd_send_signal(&bash, Signal::KILL);
-        }
-        for (_, process) in below {
-            let _ended = pidfd_send_signal(&process, Signal::KILL);
-        }
-        drop(self.bash.wait());
-    }
-}
+/// For bash: what it says of a job that wants to read in the background, however long it takes to get there.
+const UNTIL_STOPPED: &str = "until jobs | grep -q Stopped; do sleep 0.1; done; jobs";
 
 /// Calls the test with nothing in front of the program, and with `adieu run` in both modes.
 fn compare(test: impl Fn(&mut Terminal, &str, &Scene)) {
@@ -197,7 +76,7 @@ fn a_program_is_suspended_and_resumed() {
         terminal.see("Stopped");
         terminal.enter("bg");
         terminal.see("> ");
-        terminal.enter("sleep 0.3; jobs");
+        terminal.enter(UNTIL_STOPPED);
         terminal.see("Stopped");
         terminal.enter("fg");
         terminal.enter("more");
@@ -226,7 +105,7 @@ fn a_job_in_the_background_does_not_take_the_terminal() {
         // One that wants to read waits until it may.
         terminal.enter(&format!("{way}cat &"));
         terminal.find("cat");
-        terminal.enter("sleep 0.3; jobs");
+        terminal.enter(UNTIL_STOPPED);
         terminal.see("Stopped");
         terminal.enter("fg");
         terminal.enter("typed");
@@ -311,24 +190,21 @@ fn a_key_reaches_the_program_once_and_starts_nothing_again() {
             terminal.type_(QUIT);
             scene.wait_for(&heard, 3);
             // Not from the terminal: this one is ours to pass on.
-            let status = scene.adieu(&["send", "x", "USR1"]);
-            assert!(status.status.success(), "{status:?}");
+            let told = scene.adieu(&["send", "x", "USR1"]);
+            assert!(told.is_fine(), "{told:?}");
             scene.wait_for(&heard, 4);
             assert_eq!(scene.read(&heard), "ready\n2\n3\n10\n", "{mode}{larger}");
-            assert!(scene.adieu(&["send", "x", "KILL"]).status.success());
+            assert!(scene.adieu(&["send", "x", "KILL"]).is_fine());
             scene.wait_for(&heard, 5);
-            assert!(scene.adieu(&["send", "x", "USR2"]).status.success());
+            assert!(scene.adieu(&["send", "x", "USR2"]).is_fine());
             scene.wait_for(&heard, 6);
             let pid = terminal.find(&format!("{PYTHON} {} {heard} stubborn", program("hears.py")));
             terminal.enter("");
-            let stop = thread::spawn({
-                let mut command = scene.command(&[ADIEU, "stop", "x"]);
-                move || command.output().expect("adieu can be started")
-            });
+            let stop = Begun::new(&mut scene.command(&[ADIEU, "stop", "x"]));
             scene.wait_for(&heard, 7);
-            assert!(scene.adieu(&["send", "x", "KILL"]).status.success());
-            assert!(stop.join().expect("joined").status.success());
-            assert!(!super::lives(pid));
+            assert!(scene.adieu(&["send", "x", "KILL"]).is_fine());
+            assert!(stop.end().is_fine());
+            assert!(!lives(pid));
             terminal.see("> ");
         }
         terminal.enter(&format!("{options} -- sleep 1000"));

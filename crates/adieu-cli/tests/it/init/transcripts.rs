@@ -1,6 +1,6 @@
 //! What the commands print, as it is documented.
 
-use super::Scene;
+use crate::harness::Scene;
 
 /// `TRYCMD=overwrite` writes down what is printed now.
 #[test]

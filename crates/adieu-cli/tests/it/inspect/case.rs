@@ -3,14 +3,14 @@
 use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
 use rustix::process::Pid;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::harness::{Port, Process, descendants, make_from, root, tool};
-use crate::init::{ADIEU, PYTHON, Scene, until};
+use crate::harness::proc::descendants;
+use crate::harness::{ADIEU, PYTHON, Process, Scene, Told, make_from, root, tool, until};
 
 /// What `case.json` says.
 #[derive(Debug, Clone, Deserialize)]
@@ -82,7 +82,6 @@ pub(super) struct Running<'a> {
     case: &'a Case,
     process: Process,
     pub(super) scene: Scene,
-    pub(super) port: Port,
     pub(super) target: Pid,
     variables: Vec<(&'static str, String)>,
 }
@@ -90,8 +89,8 @@ pub(super) struct Running<'a> {
 impl Case {
     /// Builds it if need be, starts it, and waits until it is ready.
     pub(super) fn start(&self) -> Running<'_> {
-        let (scene, port) = (Scene::new(), Port::claim());
-        let unique = format!("adieu-{}-{}", self.name, port.number());
+        let scene = Scene::new();
+        let unique = format!("adieu-{}-{}", self.name, scene.port());
         let out = match &self.build {
             Some(build) => make_from(&self.folder, &format!("cases/{}/built", self.name), |from, to| {
                 let out = to.parent().expect("a file in a folder");
@@ -113,7 +112,7 @@ impl Case {
             ("SOURCE", text(&self.folder)),
             ("OUT", text(out.parent().expect("a file in a folder"))),
             ("EXAMPLES", text(&root().join("examples/servers"))),
-            ("PORT", port.number().to_string()),
+            ("PORT", scene.port().to_string()),
             ("PYTHON", PYTHON.to_owned()),
             ("ADIEU", ADIEU.to_owned()),
             ("GROUP_V1", format!("/sys/fs/cgroup/freezer/{unique}")),
@@ -135,7 +134,7 @@ impl Case {
             scene.read("target").trim().parse().ok().and_then(Pid::from_raw)
         };
         let target = target.unwrap_or_else(|| panic!("{} has no target", self.name));
-        Running { case: self, process, scene, port, target, variables }
+        Running { case: self, process, scene, target, variables }
     }
 }
 
@@ -147,7 +146,7 @@ fn cgroup2() -> &'static str {
 
 impl Running<'_> {
     /// `adieu WORDS`, as the user that the case names.
-    pub(super) fn adieu(&self, words: &[&str]) -> Output {
+    pub(super) fn adieu(&self, words: &[&str]) -> Told {
         let mut command = match self.case.user {
             Some(user) => {
                 let user = user.to_string();
@@ -155,23 +154,14 @@ impl Running<'_> {
             }
             None => self.scene.command(&[ADIEU]),
         };
-        command.args(words).current_dir("/").output().expect("adieu can be started")
+        Told::of(command.args(words).current_dir("/"))
     }
 
     /// The findings of the doctor about a process, and whether it calls them alarming.
     pub(super) fn doctor(&self, pid: Pid) -> (Vec<Value>, bool) {
-        let output = self.adieu(&["doctor", &pid.to_string(), "--signal", &self.case.signal, "--json"]);
-        let text = String::from_utf8_lossy(&output.stdout);
-        let code = output.status.code();
-        assert!(
-            matches!(code, Some(0 | 1)),
-            "{}: {code:?} {}",
-            self.case.name,
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let all: Value =
-            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}: {text}", self.case.name));
-        (all[0]["findings"].as_array().expect("findings").clone(), code == Some(1))
+        let told = self.adieu(&["doctor", &pid.to_string(), "--signal", &self.case.signal, "--json"]);
+        assert!(matches!(told.code, 0 | 1), "{}: {told:?}", self.case.name);
+        (told.json()[0]["findings"].as_array().expect("findings").clone(), told.code == 1)
     }
 
     /// Everything below the target, held.
@@ -197,7 +187,7 @@ impl Drop for Running<'_> {
             if let Some(group) = group.filter(|group| Path::new(group).is_dir()) {
                 let procs = fs::read_to_string(format!("{group}/cgroup.procs")).unwrap_or_default();
                 for pid in procs.lines().filter_map(|line| line.parse().ok()).filter_map(Pid::from_raw) {
-                    let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                    let _ended = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
                 }
                 until("the cgroup is empty", || fs::remove_dir(&group).is_ok());
             }

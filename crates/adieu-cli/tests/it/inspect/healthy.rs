@@ -6,7 +6,8 @@ use rustix::process::Pid;
 
 use super::case::{self, Case, Running};
 use super::stubborn::check_all;
-use crate::init::{command_line, until};
+use crate::harness::proc::command_line;
+use crate::harness::until;
 
 #[test]
 fn nothing_alarming_is_said_of_ordinary_services() {
@@ -18,10 +19,10 @@ fn nothing_alarming_is_said_of_ordinary_services() {
 fn healthy(case: &Case) {
     let running = case.start();
     until(&format!("{} listens", case.name), || {
-        std::net::TcpStream::connect(("127.0.0.1", running.port.number())).is_ok()
+        std::net::TcpStream::connect(("127.0.0.1", running.scene.port())).is_ok()
     });
     // Somebody is connected and says nothing.
-    let _client = std::net::TcpStream::connect(("127.0.0.1", running.port.number())).expect("it listens");
+    let _client = std::net::TcpStream::connect(("127.0.0.1", running.scene.port())).expect("it listens");
     until(&format!("{} has its {} processes", case.name, case.below), || running.below_target().len() >= case.below);
     let mut seen = HashSet::new();
     // Some start their parts after they have opened the port: whoever has come meanwhile is asked about as well.

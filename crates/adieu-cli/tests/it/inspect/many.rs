@@ -1,11 +1,8 @@
 //! `adieu doctor --all` over thousands of processes, beside `ps` and `lsof`.
 
-use std::time::Duration;
-
 use serde_json::Value;
 
-use crate::harness::{Process, count};
-use crate::init::{ADIEU, PYTHON, Scene, until};
+use crate::harness::{ADIEU, PYTHON, Process, Scene, count, until};
 
 /// Forks so many children that do nothing, and then measures commands one after the other: a line of JSON for each, with
 /// its processor time and its greatest memory.
@@ -48,9 +45,9 @@ fn a_table_of_thousands_takes_little_time_and_memory() {
     let (ours, ps) = (&rows[0], &rows[1]);
     assert_eq!(ours["status"], 0, "{output}");
     assert!(ours["lines"].as_u64() > Some(many as u64), "{output}");
-    // Processor time, which does not depend on who else is at work; this is not even an optimized build.
-    let seconds = ours["seconds"].as_f64().expect("a number");
-    assert!(Duration::from_secs_f64(seconds) < Duration::from_secs(2), "{output}");
+    // Processor time, beside that of `ps` on the same machine in the same moment; this is not even an optimized build.
+    let seconds = |row: &Value| row["seconds"].as_f64().expect("a number");
+    assert!(seconds(ours) < 10.0 * seconds(ps), "{output}");
     let kib = |row: &Value| row["kib"].as_u64().expect("a number");
     assert!(kib(ours) < kib(ps) + 32 * 1024, "{output}");
 }

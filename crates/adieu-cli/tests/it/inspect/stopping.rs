@@ -1,23 +1,17 @@
 //! What else `adieu stop` promises: trees, ports, pre-stops, dumps, refusals.
 
 use std::fs;
-use std::process::Output;
 
 use serde_json::Value;
 
 use super::case::{self, Case};
-use crate::harness::{Port, wait_until_it_answers};
-use crate::init::{Init, PYTHON, Scene, lives, until};
+use crate::harness::proc::lives;
+use crate::harness::{ADIEU, Instance, PYTHON, Scene, until};
 
-fn started(scene: &Scene, script: &str) -> Init {
+fn started(scene: &Scene, script: &str) -> Instance {
     let init = scene.start("program", &["sh", "-c", script]);
     until("it is ready", || scene.path("ready").exists());
     init
-}
-
-fn told(output: &Output) -> Value {
-    let error = String::from_utf8_lossy(&output.stderr);
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|why| panic!("{why}: {error}"))
 }
 
 #[test]
@@ -29,22 +23,22 @@ fn a_tree_is_stopped_only_if_it_is_meant() {
         until("both children run", || init.tree().len() == 2);
         let (pid, children) = (init.pid.to_string(), init.tree());
         let output = scene.adieu(&[&["stop", &pid, "--json"], options].concat());
-        assert_eq!(output.status.code(), Some(0), "{:#}", told(&output));
+        assert_eq!(output.code, 0, "{:#}", output.json());
         let left = children.iter().filter(|child| lives(**child)).count();
         for child in children {
             let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
         }
-        assert_eq!(left, remain, "{:#}", told(&output));
+        assert_eq!(left, remain, "{:#}", output.json());
         init.wait();
     }
 }
 
 #[test]
 fn a_port_is_freed_by_its_topmost_owner() {
-    let (scene, port) = (Scene::new(), Port::claim());
-    let number = port.number().to_string();
+    let scene = Scene::new();
+    let number = scene.port().to_string();
     let answer = scene.adieu(&["stop", "--port", &number]);
-    assert_eq!(answer.status.code(), Some(6), "nobody listens");
+    assert_eq!(answer.code, 6, "nobody listens");
     // A master and a worker that holds the same socket.
     let server = "import os, signal, socket
 s = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))
@@ -62,16 +56,16 @@ while True:
     let mut init = scene.start("server", &["env", &format!("PORT={number}"), PYTHON, "-c", server]);
     until("it is ready", || scene.path("ready").exists());
     let output = scene.adieu(&["stop", "--port", &number, "--json"]);
-    assert_eq!(output.status.code(), Some(0), "{:#}", told(&output));
-    assert_eq!(told(&output)["targets"].as_array().map(Vec::len), Some(1), "the worker is left to its master");
+    assert_eq!(output.code, 0, "{:#}", output.json());
+    assert_eq!(output.json()["targets"].as_array().map(Vec::len), Some(1), "the worker is left to its master");
     assert_eq!(init.wait(), 0);
-    assert!(std::net::TcpListener::bind(("127.0.0.1", port.number())).is_ok(), "the port is free");
+    assert!(std::net::TcpListener::bind(("127.0.0.1", scene.port())).is_ok(), "the port is free");
 }
 
 #[test]
 fn the_applications_own_shutdown_goes_first() {
-    let (scene, port) = (Scene::new(), Port::claim());
-    let number = port.number().to_string();
+    let scene = Scene::new();
+    let number = scene.port().to_string();
     let server = "import http.server, os
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = 'HTTP/1.1'
@@ -85,12 +79,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         os._exit(42)
 http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ['PORT'])), Handler).serve_forever()";
     let mut init = scene.start("server", &["env", &format!("PORT={number}"), PYTHON, "-c", server]);
-    wait_until_it_answers(&mut init.process, port.number(), "/");
+    init.wait_until_it_answers("/");
     let url = format!("http://127.0.0.1:{number}/shutdown");
     let output = scene.adieu(&["stop", &init.pid.to_string(), "--pre-stop", &url, "--json"]);
-    assert_eq!(output.status.code(), Some(0), "{:#}", told(&output));
+    assert_eq!(output.code, 0, "{:#}", output.json());
     let steps: Vec<Value> =
-        told(&output)["timeline"].as_array().expect("a timeline").iter().map(|e| e["what"].clone()).collect();
+        output.json()["timeline"].as_array().expect("a timeline").iter().map(|e| e["what"].clone()).collect();
     assert_eq!(steps[0], "pre-stop");
     assert!(!steps.contains(&"killed".into()), "{steps:?}");
     let code = init.wait();
@@ -109,7 +103,7 @@ fn what_it_was_doing_is_kept_before_it_is_killed() {
         let running = case.start();
         let (pid, place) = (running.target.to_string(), format!("--dump={}", running.scene.directory().display()));
         let output = running.adieu(&["stop", &pid, "--grace", "1s", "--force", &place, "--json"]);
-        assert_eq!(output.status.code(), Some(3), "{name}: {:#}", told(&output));
+        assert_eq!(output.code, 3, "{name}: {:#}", output.json());
         let files = fs::read_dir(running.scene.directory()).expect("it is there").flatten();
         let dumps: Vec<_> = files.filter(|file| file.path().extension().is_some_and(|end| end == "dump")).collect();
         assert_eq!(dumps.len(), 1, "{name}");
@@ -123,10 +117,10 @@ fn nothing_is_stopped_that_this_was_started_by() {
     let scene = Scene::new();
     let own = std::process::id().to_string();
     let output = scene.adieu(&["stop", &own, "--signal", "URG"]);
-    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.code, 2, "{output:?}");
     // A search passes it over, although its arguments have the text.
     let output = scene.adieu(&["stop", "--match", "text-of-this-very-command"]);
-    assert_eq!(output.status.code(), Some(6), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.code, 6, "{output:?}");
 }
 
 #[test]
@@ -137,13 +131,9 @@ fn processes_that_proc_hides_are_told_from_those_that_are_not_there() {
 setpriv --reuid 65534 --regid 65534 --clear-groups \"$0\" doctor 1; echo $? > hidden
 setpriv --reuid 65534 --regid 65534 --clear-groups \"$0\" doctor 2147483647; echo $? > absent
 setpriv --reuid 65534 --regid 65534 --clear-groups \"$0\" doctor --all > table; echo $? > all";
-    let mut init = scene.start("hidden", &["unshare", "--mount", "sh", "-c", script, crate::init::ADIEU]);
-    assert_eq!(init.wait(), 0, "{}", init.process.output());
-    assert!(
-        init.process.output().contains("process 1 is there, but /proc does not show it"),
-        "{}",
-        init.process.output()
-    );
+    let mut init = scene.start("hidden", &["unshare", "--mount", "sh", "-c", script, ADIEU]);
+    assert_eq!(init.wait(), 0, "{}", init.output());
+    assert!(init.output().contains("process 1 is there, but /proc does not show it"), "{}", init.output());
     assert_eq!((scene.read("hidden").trim(), scene.read("absent").trim(), scene.read("all").trim()), ("6", "6", "0"));
     assert!(scene.read("table").contains("doctor --all"), "its own process: {}", scene.read("table"));
 }

@@ -1,13 +1,12 @@
 //! The corpus of programs that do not end: the doctor's first finding is the true cause, and `adieu stop` ends as it should.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::{Command, Output};
+use std::process::Command;
 use std::sync::Mutex;
 
-use serde_json::Value;
-
 use super::case::{self, Case, Running};
-use crate::init::{lives, until};
+use crate::harness::proc::lives;
+use crate::harness::{NEVER, until};
 
 /// So many at once: they wait more than they work.
 const AT_ONCE: usize = 4;
@@ -81,11 +80,13 @@ fn until_soon(mut holds: impl FnMut() -> bool) -> bool {
 /// Stops it, gracefully and then by force.
 fn stop(case: &Case, running: &Running<'_>) {
     let target = running.target.to_string();
-    let words = ["stop", &target, "--signal", &case.signal, "--grace", "3s", "--json"];
+    // What is to end has all the time it needs, and what is not to end none that it could need.
+    let grace = if case.stop == 0 { NEVER } else { "3s" };
+    let words = ["stop", &target, "--signal", &case.signal, "--grace", grace, "--json"];
     let output = running.adieu(&words);
-    assert_eq!(output.status.code(), Some(case.stop), "{}: {}", case.name, both(&output));
+    assert_eq!(output.code, case.stop, "{}: {output:?}", case.name);
     if matches!(case.stop, 0 | 3 | 4) {
-        let told: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let told = output.json();
         let reason = &told["targets"][0]["findings"][0]["cause"];
         let expected = case.why.as_ref().or(case.doctor.as_ref().filter(|_| case.stop == 4));
         assert_eq!(reason.as_str(), expected.map(String::as_str), "{}: {told:#}", case.name);
@@ -97,15 +98,11 @@ fn stop(case: &Case, running: &Running<'_>) {
         assert!(!lives(running.target), "{} is said to have ended", case.name);
         return;
     }
-    assert!(lives(running.target), "{} is said to be there: {}", case.name, both(&output));
+    assert!(lives(running.target), "{} is said to be there: {output:?}", case.name);
     let output = running.adieu(&[&words[..4], &["--grace", "100ms", "--force", "--json"]].concat());
     let forced = case.forced.unwrap_or(3);
-    assert_eq!(output.status.code(), Some(forced), "{}: {}", case.name, both(&output));
+    assert_eq!(output.code, forced, "{}: {output:?}", case.name);
     if forced == 3 {
         until("what was killed is gone", || !lives(running.target));
     }
-}
-
-fn both(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

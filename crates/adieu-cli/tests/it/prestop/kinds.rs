@@ -1,25 +1,27 @@
 //! What is traffic, and what is not.
 
-use super::{ADIEU, HOST, LOAD, PYTHON, SLOW, Scene, program, within};
-use crate::harness::{Process, the_machine};
-use crate::init::until;
+use super::{HOST, LOAD, SLOW, Wire, program, within};
+use crate::harness::{ADIEU, PYTHON, Port, Process, the_machine, until};
 
-const SHORT: [&str; 6] = ["--quiet-for", "1s", "--min", "1s", "--budget", "6s"];
+const SHORT: [&str; 4] = ["--quiet-for", "1s", "--min", "1s"];
+/// For a wait that ends before it, and for one that does not.
+const BUDGET: [&str; 2] = ["--budget", "50s"];
+const SPENT: [&str; 2] = ["--budget", "6s"];
 
 /// Everything that can be seen is, without a privilege: an answer that is owed holds the wait up.
 #[test]
 fn a_request_in_flight_is_waited_for() {
     let _alone = the_machine();
-    let scene = Scene::new();
-    let asked = scene.clients("slow-answer", HOST, LOAD[0], "ask", "/4");
+    let wire = Wire::new();
+    let asked = wire.clients("slow-answer", HOST, LOAD[0], "ask", "/4");
     until("it has asked", || asked.output().contains("request"));
-    let waited = scene.prestop(&super::UNPRIVILEGED, &[&SHORT[..4], &["--budget", "20s"]].concat());
+    let waited = wire.prestop(&super::UNPRIVILEGED, &[&SHORT[..], &BUDGET].concat());
     assert!(asked.output().contains("200 OK"), "it was answered before: {waited:#?}");
     assert_eq!(waited.code, 0, "{waited:#?}");
     // One that takes too long is left to the server's own stop.
-    let asked = scene.clients("slow-answer", HOST, LOAD[0], "ask", "/9");
+    let asked = wire.clients("slow-answer", HOST, LOAD[0], "ask", "/600");
     until("it has asked", || asked.output().contains("request"));
-    let waited = scene.prestop(&[], &[&SHORT[..], &["--answer-within", "2s"]].concat());
+    let waited = wire.prestop(&[], &[&SHORT[..], &BUDGET, &["--answer-within", "2s"]].concat());
     assert!(!asked.output().contains("200 OK") && waited.code == 0, "{waited:#?}");
     assert_eq!(waited.summary()["given_up"], 1, "{waited:#?}");
 }
@@ -27,32 +29,33 @@ fn a_request_in_flight_is_waited_for() {
 #[test]
 fn the_ignored_are_no_traffic() {
     let _alone = the_machine();
-    let scene = Scene::new();
+    let wire = Wire::new();
     let loopback = within(
-        &scene.network.server(),
-        &[PYTHON, &program("clients.py"), "127.0.0.1", &scene.place.port().to_string(), "127.0.0.1", "load", "600"],
+        &wire.network.server(),
+        &[PYTHON, &program("clients.py"), "127.0.0.1", &wire.scene.port().to_string(), "127.0.0.1", "load", "600"],
     );
-    let _load = Process::start("loopback", &loopback, scene.place.directory());
-    until("there is load", || scene.file("loopback.log").metadata().is_ok_and(|log| log.len() > 0));
-    let ignored = scene.prestop(&[], &SHORT);
+    let _load = Process::start("loopback", &loopback, wire.scene.directory());
+    until("there is load", || wire.file("loopback.log").metadata().is_ok_and(|log| log.len() > 0));
+    let ignored = wire.prestop(&[], &[&SHORT[..], &BUDGET].concat());
     assert_eq!(ignored.code, 0, "{ignored:#?}");
     // A short budget and nothing else is no mistake.
-    let short = scene.prestop(&[], &["--budget", "3s"]);
-    assert!(short.code == 0 && short.took() >= 2.4, "{short:#?}");
+    let short = wire.prestop(&[], &["--budget", "3s"]);
+    assert!(short.code == 0 && short.at() >= 2.4, "{short:#?}");
     // Behind a mesh it is the traffic.
-    let meant = scene.prestop(&[], &[&SHORT[..], &["--ignore", "nobody"]].concat());
-    assert!(meant.code == 4 && meant.saw_traffic_of("127.0.0.1"), "{meant:#?}");
+    let meant = wire.prestop(&[], &[&SHORT[..], &SPENT, &["--ignore", "nobody"]].concat());
+    assert!(meant.is_spent() && meant.saw_traffic_of("127.0.0.1"), "{meant:#?}");
     // v4 in a socket of v6, named as v4.
-    let _slow = scene.clients("slow", HOST, SLOW, "probe", "0.3");
-    let named = scene.prestop(&[], &[&SHORT[..], &["--ignore", "10.211.55.4/32,loopback"]].concat());
-    assert_eq!(named.code, 0, "{named:#?}");
-    let unnamed = scene.prestop(&[], &SHORT);
-    assert!(unnamed.code == 4 && unnamed.saw_traffic_of(SLOW), "{unnamed:#?}");
+    let _slow = wire.clients("slow", HOST, SLOW, "probe", "0.3");
+    let ignore = ["--ignore", "10.211.55.4/32,loopback"];
+    let named = wire.prestop(&[], &[&SHORT[..], &BUDGET, &ignore].concat());
+    assert!(named.code == 0 && !named.saw_traffic_of(SLOW), "{named:#?}");
+    let unnamed = wire.prestop(&[], &[&SHORT[..], &SPENT].concat());
+    assert!(unnamed.is_spent() && unnamed.saw_traffic_of(SLOW), "{unnamed:#?}");
 }
 
 #[test]
 fn nothing_that_can_be_seen_is_waited_out_and_said() {
-    let scene = Scene::new();
+    let wire = Wire::new();
     let hidden = [
         "unshare",
         "--mount",
@@ -62,9 +65,9 @@ fn nothing_that_can_be_seen_is_waited_out_and_said() {
         PYTHON,
         &program("without_netlink.py"),
     ];
-    let waited = scene.prestop(&hidden, &["--quiet-for", "1s", "--min", "1s", "--budget", "2s"]);
+    let waited = wire.prestop(&hidden, &["--quiet-for", "1s", "--min", "1s", "--budget", "2s"]);
     assert_eq!((waited.sight(), waited.code), ("nothing", 5), "{waited:#?}");
-    assert!(waited.took() >= 2.0, "{waited:#?}");
+    assert!(waited.at() >= 2.0, "{waited:#?}");
 }
 
 #[test]
@@ -85,16 +88,16 @@ for _ in range(30):
 print('sent', flush=True)
 time.sleep(1000)
 ";
-    let scene = Scene::new();
-    let other = crate::harness::Port::claim();
+    let wire = Wire::new();
+    let other = Port::claim();
     let port = other.number().to_string();
-    let start = |name: &str, command: &std::process::Command| Process::start(name, command, scene.place.directory());
-    let server = start("closes", &within(&scene.network.server(), &[PYTHON, "-c", CLOSES, &port]));
+    let start = |name: &str, command: &std::process::Command| Process::start(name, command, wire.scene.directory());
+    let server = start("closes", &within(&wire.network.server(), &[PYTHON, "-c", CLOSES, &port]));
     until("it listens", || server.output().contains("listens"));
-    let client = start("sends", &within(&scene.network.client(), &[PYTHON, "-c", SENDS, HOST, &port]));
+    let client = start("sends", &within(&wire.network.client(), &[PYTHON, "-c", SENDS, HOST, &port]));
     until("it has closed", || server.output().contains("closed"));
     let options = [ADIEU, "prestop", "--port", &port, "--quiet-for", "500ms", "--min", "0"];
-    let output = within(&scene.network.server(), &options).output().expect("adieu can be started");
+    let output = within(&wire.network.server(), &options).output().expect("adieu can be started");
     assert!(client.output().contains("sent"), "{output:?}");
     assert_eq!(output.status.code(), Some(0), "{output:?}");
 }

@@ -3,13 +3,10 @@
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
-use std::time::Duration;
 
-use super::SHORT;
-use super::paths::{ask, under_load};
-use crate::harness::{Adieu, Place, Process, Setup, the_machine};
-use crate::init::until;
+use super::it_in;
+use crate::harness::unix::{ask, under_load};
+use crate::harness::{Instance, PATIENCE, Process, Scene, the_machine, until};
 
 const FPM: &str = "php-fpm8.2";
 const CONFIGURATION: &str = "[global]
@@ -35,7 +32,7 @@ fn ping(path: &Path) -> io::Result<String> {
     const PARAMETERS: u8 = 4;
     const INPUT: u8 = 5;
     let mut connection = UnixStream::connect(path)?;
-    connection.set_read_timeout(Some(Duration::from_secs(20)))?;
+    connection.set_read_timeout(Some(PATIENCE))?;
     let pairs = [("SCRIPT_NAME", "/ping"), ("SCRIPT_FILENAME", "/ping"), ("REQUEST_METHOD", "GET")];
     let short = |text: &str| u8::try_from(text.len()).expect("short");
     let pair =
@@ -50,35 +47,29 @@ fn ping(path: &Path) -> io::Result<String> {
     answer.contains("pong").then_some(answer).ok_or_else(|| io::Error::other("cut off"))
 }
 
-fn configure(place: &Place) -> Vec<String> {
-    let here = std::fs::canonicalize(place.directory()).expect("it is there");
+fn configure(scene: &Scene) -> Vec<String> {
+    let here = std::fs::canonicalize(scene.directory()).expect("it is there");
     let text = CONFIGURATION.replace("HERE", &here.display().to_string());
-    place.write("fpm.conf", &text);
+    scene.write("fpm.conf", &text);
     let configuration = here.join("fpm.conf").display().to_string();
     [FPM, "--nodaemonize", "--allow-to-run-as-root", "--fpm-config", &configuration].map(str::to_owned).to_vec()
 }
 
-fn start(options: &[&str]) -> Adieu {
-    let place = Place::new();
-    let program = configure(&place);
-    let program: Vec<&str> = program.iter().map(String::as_str).collect();
-    let options = [SHORT, options].concat();
-    let path = place.path("socket");
-    let adieu = place.run(Setup { name: "it", front: &[], options: &options, environment: &[], program: &program });
-    until("php-fpm answers", || ping(&path).is_ok());
+fn start(options: &[&str]) -> Instance {
+    let scene = Scene::new();
+    let adieu = it_in(&scene).options(options).program(&configure(&scene)).start();
+    until("php-fpm answers", || ping(&scene.path("socket")).is_ok());
     adieu
 }
 
 /// The control: it does look.
 #[test]
 fn without_adieu_a_second_php_fpm_gives_up() {
-    let place = Place::new();
-    let program = configure(&place);
-    let mut command = Command::new(&program[0]);
-    command.args(&program[1..]).current_dir(place.directory());
-    let _first = Process::start("first", &command, place.directory());
-    until("php-fpm answers", || ping(&place.path("socket")).is_ok());
-    let mut second = Process::start("second", &command, place.directory());
+    let scene = Scene::new();
+    let command = scene.command(&configure(&scene));
+    let _first = Process::start("first", &command, scene.directory());
+    until("php-fpm answers", || ping(&scene.path("socket")).is_ok());
+    let mut second = Process::start("second", &command, scene.directory());
     let status = second.wait();
     assert_eq!(status.code(), Some(78), "{status}: {}", second.output());
     assert!(second.output().contains("already listen"), "{}", second.output());
@@ -88,18 +79,18 @@ fn without_adieu_a_second_php_fpm_gives_up() {
 fn php_fpm_is_replaced_although_it_looks_for_another() {
     for options in [&[][..], &["--overlap", "no"]] {
         let adieu = start(options);
-        let path = adieu.place().path("socket");
+        let path = adieu.scene.path("socket");
         let main = || adieu.status().generations.last().map(|generation| generation.pid);
-        for number in 1..=2 {
+        for _ in 1..=2 {
             let before = main();
-            adieu.reload(number);
+            adieu.replace();
             assert_ne!(main(), before, "{options:?}");
             ping(&path).unwrap_or_else(|error| panic!("{options:?}: {error}\n{}", adieu.timeline()));
         }
         // The first attempt failed and said why it is made again; no other does.
         let again = adieu.output().matches("it is started again and will find nobody").count();
         assert_eq!(again, 1, "{}", adieu.output());
-        adieu.stop();
+        adieu.end();
     }
 }
 
@@ -108,35 +99,34 @@ const APPLICATION: &str = "run lambda { |_| [200, {}, [\"generation #{ENV['ADIEU
 #[test]
 fn puma_is_replaced_under_load_although_it_looks_for_another() {
     let _alone = the_machine();
-    let place = Place::new();
-    place.write("config.ru", APPLICATION);
-    let (path, bind) = (place.path("socket"), format!("unix://{}", place.path("socket").display()));
-    let program = ["/usr/bin/puma", "--bind", &bind, "config.ru"];
-    let adieu = place.run(Setup { name: "it", front: &[], options: SHORT, environment: &[], program: &program });
+    let scene = Scene::new();
+    scene.write("config.ru", APPLICATION);
+    let path = scene.path("socket");
+    let bind = format!("unix://{}", path.display());
+    let adieu = it_in(&scene).program(&["/usr/bin/puma", "--bind", &bind, "config.ru"]).start();
     until("puma answers", || ask(&path, "/").is_ok());
     let (ends, _) = under_load(&path, |more| {
-        for number in 1..=2 {
-            adieu.reload(number);
+        for _ in 1..=2 {
+            adieu.replace();
             more();
         }
     });
     let expected = ["generation 1\n", "generation 2\n", "generation 3\n"];
     assert_eq!(ends.keys().collect::<Vec<_>>(), expected, "{ends:?}\n{}", adieu.timeline());
-    adieu.stop();
+    adieu.end();
 }
 
 /// A program that fails for another reason is not tried for ever, and the old one serves on.
 #[test]
 fn one_that_fails_anyhow_is_tried_twice() {
     let adieu = start(&[]);
-    let path = adieu.place().path("socket");
+    let path = adieu.scene.path("socket");
     let counted = "echo attempt >> attempts; exit 3";
-    let reload = adieu.client(&["reload", "it", "--", "sh", "-c", counted]);
-    assert_eq!(reload.status.code(), Some(7), "{}", super::said(&reload));
-    assert_eq!(adieu.place().read("attempts").lines().count(), 2);
+    adieu.fails_to_reload(&["--", "sh", "-c", counted]);
+    assert_eq!(adieu.scene.read("attempts").lines().count(), 2);
     ping(&path).expect("the old one serves on");
     // Known by now: the next one is not tried twice.
-    assert_eq!(adieu.client(&["reload", "it", "--", "sh", "-c", counted]).status.code(), Some(7));
-    assert_eq!(adieu.place().read("attempts").lines().count(), 3);
-    adieu.stop();
+    adieu.fails_to_reload(&["--", "sh", "-c", counted]);
+    assert_eq!(adieu.scene.read("attempts").lines().count(), 3);
+    adieu.end();
 }

@@ -4,11 +4,11 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use super::network::{HOST, Network};
-use super::{python, serving_generation, words};
-use crate::harness::build::tool;
-use crate::harness::{Place, Process, Setup};
-use crate::init::until;
+use rustix::process::Signal;
+
+use super::{it_in, python, python_with, serving_generation};
+use crate::harness::network::{HOST, Network};
+use crate::harness::{NEVER, NEVER_AND_MORE, Process, Scene, tool, until};
 
 const CLIENTS: usize = 50;
 
@@ -16,70 +16,61 @@ const CLIENTS: usize = 50;
 const WITHOUT_HELP: [&str; 6] =
     ["unshare", "--mount", "sh", "-c", "mount -o bind,ro /proc/sys /proc/sys && exec \"$0\" \"$@\"", "env"];
 
-fn clients(network: &Network, place: &Place, port: u16) -> Process {
-    let program = python("clients.py");
-    let (port, number) = (port.to_string(), CLIENTS.to_string());
-    let all = [&network.client()[..], &words(&program), &[HOST, &port, &number]].concat();
-    let mut command = Command::new(all[0]);
-    command.args(&all[1..]).current_dir(place.directory());
-    let process = Process::start("clients", &command, place.directory());
+fn clients(network: &Network, scene: &Scene) -> Process {
+    let program = python_with("clients.py", &[HOST, &scene.port().to_string(), &CLIENTS.to_string()]);
+    let command = scene.command(&[&network.client().map(str::to_owned)[..], &program].concat());
+    let process = Process::start("clients", &command, scene.directory());
     until("all clients believe that they are connected", || process.output().contains("connected"));
     process
 }
 
 #[test]
 fn handshakes_of_before_the_switch_end_well() {
-    let (network, place) = (Network::new(), Place::new());
-    let port = place.port();
-    let command = python("plain.py");
-    let mut adieu = place.run(Setup {
-        name: "it",
-        front: &[&network.server()[..], &WITHOUT_HELP].concat(),
-        options: &["--settle", "100ms", "--drain-timeout", "25s", "--grace", "50s"],
-        environment: &[("HOST", HOST)],
-        program: &words(&command),
-    });
+    let (network, scene) = (Network::new(), Scene::new());
+    let port = scene.port();
+    let front = [&network.server()[..], &WITHOUT_HELP].concat();
+    let options = ["--settle", "100ms", "--drain-timeout", NEVER, "--grace", NEVER_AND_MORE];
+    let adieu = it_in(&scene).front(&front).options(&options).env("HOST", HOST).program(&python("plain.py"));
+    let mut adieu = adieu.start();
     until("it serves", || adieu.output().contains("serves"));
     network.lose_all_but_syn(port);
-    let mut clients = clients(&network, adieu.place(), port);
+    let mut clients = clients(&network, &scene);
     let help =
         tool(Command::new("ip").args(&network.server()[1..]).args(["cat", "/proc/sys/net/ipv4/tcp_migrate_req"]));
     assert_eq!(help, "0\n", "the kernel would help");
 
-    let reload = adieu.client(&["reload", "it", "--wait", "switched"]);
-    assert!(reload.status.success(), "{}\n{}", super::said(&reload), adieu.timeline());
+    adieu.must_reload(&["--wait", "switched"]);
     assert_eq!(serving_generation(&adieu.status()).generation, 2);
     // Many times the settle time: the old one must be kept for the handshakes alone.
     thread::sleep(Duration::from_secs(1));
     assert_eq!(adieu.status().generations.len(), 2, "{}", adieu.timeline());
 
     network.lose_nothing(port);
-    adieu.place().write("go", "");
+    adieu.scene.write("go", "");
     clients.wait();
     let expected = format!("ends {{'generation 1': {CLIENTS}}}");
     assert!(clients.output().contains(&expected), "{}\n{}", clients.output(), adieu.timeline());
     until("the old one is gone", || adieu.status().generations.len() == 1);
-    adieu.signal(rustix::process::Signal::TERM);
+    adieu.signal(Signal::TERM);
     adieu.wait();
 }
 
 /// The control: what happens to them otherwise.
 #[test]
 fn a_listener_that_is_closed_resets_its_handshakes() {
-    let (network, place) = (Network::new(), Place::new());
-    let port = place.port();
-    let program = python("closes_shared.py");
-    let all = [&network.server()[..], &words(&program)].concat();
-    let mut command = Command::new(all[0]);
-    command.args(&all[1..]).current_dir(place.directory()).env("HOST", HOST).env("PORT", port.to_string());
-    let server = Process::start("server", &command, place.directory());
+    let (network, scene) = (Network::new(), Scene::new());
+    let port = scene.port();
+    let words = [network.server().map(str::to_owned).as_slice(), &python("closes_shared.py")].concat();
+    let mut command = scene.command(&words);
+    command.env("HOST", HOST).env("PORT", port.to_string());
+    let server = Process::start("server", &command, scene.directory());
     until("it serves", || server.output().contains("serves"));
     network.lose_all_but_syn(port);
-    let mut clients = clients(&network, &place, port);
-    place.write("close", "");
+    let mut clients = clients(&network, &scene);
+    scene.write("close", "");
     until("the first listener is closed", || server.output().contains("closed"));
     network.lose_nothing(port);
-    place.write("go", "");
+    scene.write("go", "");
     clients.wait();
     let expected = format!("ends {{'ConnectionResetError': {CLIENTS}}}");
     assert!(clients.output().contains(&expected), "{}", clients.output());

@@ -6,10 +6,8 @@ use std::time::Duration;
 
 use rustix::process::Signal;
 
-use super::{SHORT, c, python, serving_generation, words};
-use crate::harness::build::tool;
-use crate::harness::{Place, Setup, get};
-use crate::init::until;
+use super::{c, it_in, python, serving_generation};
+use crate::harness::{Scene, get, tool, until};
 
 /// How many milliseconds a call took that had success.
 fn took(output: &str, call: &str) -> u32 {
@@ -21,58 +19,47 @@ fn took(output: &str, call: &str) -> u32 {
 
 #[test]
 fn a_listen_that_is_held_back_is_not_interrupted() {
-    let place = Place::new();
-    let port = place.port().to_string();
-    let command = python("plain.py");
-    place.write("ready", "");
-    let mut adieu = place.run(Setup {
-        name: "it",
-        front: &[],
-        options: &[SHORT, &["--ready", "exec:test -e ready"]].concat(),
-        environment: &[("HOST", "0.0.0.0")],
-        program: &words(&command),
-    });
-    adieu.wait_until_it_answers("/");
+    let scene = Scene::new();
+    let port = scene.port().to_string();
+    scene.write("ready", "");
+    let adieu = it_in(&scene).options(&["--ready", "exec:test -e ready"]).env("HOST", "0.0.0.0");
+    let adieu = adieu.program(&python("plain.py")).serving();
     until("it is ready", || serving_generation(&adieu.status()).ready);
-    std::fs::remove_file(adieu.place().path("ready")).expect("it is there");
-    adieu.place().write("go", "");
+    std::fs::remove_file(adieu.scene.path("ready")).expect("it is there");
+    adieu.scene.write("go", "");
     thread::scope(|scope| {
         // A narrower address than the serving generation's: its `listen` would take the traffic at once, so it waits.
         let reload = scope.spawn(|| {
             let narrower = c("ticks");
-            let words = ["reload", "it", "--wait", "drained", "--", &narrower, "127.0.0.1", &port, "go", "interrupt"];
-            adieu.client(&words)
+            adieu.replace_by(&[&narrower, "127.0.0.1", &port, "go", "interrupt"]);
         });
         until("its listen is held back", || adieu.output().contains("held until it is ready"));
         thread::sleep(Duration::from_millis(400));
-        let answer = get(adieu.port().number(), "/").expect("the old one serves meanwhile");
+        let answer = get(adieu.port(), "/").expect("the old one serves meanwhile");
         assert_eq!(answer, "generation 1\n");
-        adieu.place().write("ready", "");
-        let reload = reload.join().expect("the command runs");
-        assert!(reload.status.success(), "{}\n{}", super::said(&reload), adieu.timeline());
+        adieu.scene.write("ready", "");
+        reload.join().expect("the reload goes well");
     });
     assert!(took(&adieu.output(), "listen") >= 300, "{}", adieu.output());
-    assert_eq!(get(adieu.port().number(), "/").expect("the new one serves"), "ticks");
-    adieu.stop();
+    assert_eq!(get(adieu.port(), "/").expect("the new one serves"), "ticks");
+    adieu.end();
 }
 
 #[test]
 fn a_bind_that_the_supervisor_takes_late_is_made_after_all() {
-    let place = Place::new();
-    let port = place.port().to_string();
-    let command = [c("ticks"), "127.0.0.1".to_owned(), port, "go".to_owned(), "restart".to_owned()];
-    let setup = Setup { name: "it", front: &[], options: SHORT, environment: &[], program: &words(&command) };
-    let mut adieu = place.run(setup);
+    let scene = Scene::new();
+    let program = [&c("ticks"), "127.0.0.1", &scene.port().to_string(), "go", "restart"];
+    let mut adieu = it_in(&scene).program(&program).start();
     until("it is about to bind", || adieu.output().contains("binds soon"));
     adieu.signal(Signal::STOP);
-    adieu.place().write("go", "");
-    thread::sleep(Duration::from_millis(400));
+    adieu.scene.write("go", "");
+    until("signals come while it waits", || adieu.output().matches("tick\n").count() >= 20);
     assert!(!adieu.output().contains("bind: "), "{}", adieu.output());
     adieu.signal(Signal::CONT);
     assert_eq!(adieu.wait_until_it_answers("/"), "ticks");
-    assert!(took(&adieu.output(), "bind") >= 300, "{}", adieu.output());
+    took(&adieu.output(), "bind");
     took(&adieu.output(), "listen");
-    adieu.stop();
+    adieu.end();
 }
 
 /// The control: what the kernel does without the flag that adieu asks for.

@@ -7,9 +7,9 @@ use std::thread;
 use adieu_core::wire::Status;
 use rustix::process::{Pid, Signal};
 
-use super::{SHORT, listens, python, said, serving_generation, words};
-use crate::harness::{Adieu, Load, Place, Setup, get_at, the_machine};
-use crate::init::until;
+use super::{SHORT, before_program, listens, python_with, serving_generation};
+use crate::harness::proc::kill;
+use crate::harness::{Instance, Load, NEVER, NEVER_AND_MORE, Scene, get_at, the_machine, until};
 
 /// Everything that lets a process do what an ordinary one may not.
 const WITHOUT_RIGHTS: &[&str] = &["setpriv", "--bounding-set", "-all", "--inh-caps", "-all", "--"];
@@ -18,26 +18,23 @@ const WITHOUT_RIGHTS: &[&str] = &["setpriv", "--bounding-set", "-all", "--inh-ca
 const WHEN_TOLD: &[&str] = &["--ready", "exec:test -e ready-$ADIEU_GENERATION"];
 
 fn program(addresses: &[&str]) -> Vec<String> {
-    let mut program = python("mixes.py").to_vec();
-    program.extend(addresses.iter().map(ToString::to_string));
-    program
+    python_with("mixes.py", addresses)
 }
 
-fn start(front: &[&str], options: &[&str], addresses: &[&str]) -> Adieu {
-    let place = Place::new();
-    place.write("ready-1", "");
-    let program = program(addresses);
-    let adieu = place.run(Setup { name: "it", front, options, environment: &[], program: &words(&program) });
+fn start(front: &[&str], options: &[&str], addresses: &[&str]) -> Instance {
+    let scene = Scene::new();
+    scene.write("ready-1", "");
+    let adieu = scene.run().name("it").front(front).options(options).program(&program(addresses)).start();
     let serves = |status: Status| {
         let generation = serving_generation(&status);
         generation.ready && generation.listeners.len() == addresses.len()
     };
-    until("the first one is ready", || adieu.try_status().is_some_and(serves));
+    until("the first one is ready", || adieu.status_if_up().is_some_and(serves));
     adieu
 }
 
-fn at(adieu: &Adieu, host: &str) -> SocketAddr {
-    SocketAddr::new(host.parse::<IpAddr>().expect("an address"), adieu.port().number())
+fn at(adieu: &Instance, host: &str) -> SocketAddr {
+    SocketAddr::new(host.parse::<IpAddr>().expect("an address"), adieu.port())
 }
 
 /// From `old` to `new` and back, with clients that ask at `host`.
@@ -49,9 +46,8 @@ fn mixture(front: &[&str], old: &[&str], new: &[&str], host: &str) {
         for (number, addresses) in [(2, new), (3, old)] {
             let before = format!("generation {}\n", number - 1);
             let program = program(addresses);
-            let words = [&["reload", "it", "--wait", "drained", "--"][..], &words(&program)].concat();
             thread::scope(|scope| {
-                let reload = scope.spawn(|| adieu.client(&words));
+                let reload = scope.spawn(|| adieu.replace_by(&program));
                 until("it listens, or waits to", || {
                     let status = adieu.status();
                     let newest = status.generations.last().expect("there are generations");
@@ -62,18 +58,17 @@ fn mixture(front: &[&str], old: &[&str], new: &[&str], host: &str) {
                 for _ in 0..20 {
                     assert_eq!(get_at(at(&adieu, host), "/").expect("it is served"), before, "{}", adieu.timeline());
                 }
-                adieu.place().write(&format!("ready-{number}"), "");
-                let reload = reload.join().expect("the command runs");
-                assert!(reload.status.success(), "{}\n{}", said(&reload), adieu.timeline());
+                adieu.scene.write(&format!("ready-{number}"), "");
+                reload.join().expect("the reload goes well");
             });
             more();
             assert_eq!(get_at(at(&adieu, host), "/").expect("it is served"), format!("generation {number}\n"));
             // Nobody asked it before it was ready: the readiness command asks nothing.
-            assert!(adieu.place().read(&format!("seen-{number}")).lines().all(|path| path == "/"));
+            assert!(adieu.scene.read(&format!("seen-{number}")).lines().all(|path| path == "/"));
         }
     });
     ends.assert_nothing_lost(&adieu);
-    adieu.stop();
+    adieu.end();
 }
 
 macro_rules! mixtures {
@@ -109,45 +104,41 @@ fn without_rights_under_load() {
 fn one_that_dies_after_the_switch_hides_nothing_for_ever_under_load() {
     let _alone = the_machine();
     for front in [&[][..], WITHOUT_RIGHTS] {
-        let adieu = start(front, &["--settle", "20s"], &["127.0.0.1"]);
+        let adieu = start(front, &["--settle", NEVER, "--grace", NEVER_AND_MORE], &["127.0.0.1"]);
         let host = at(&adieu, "127.0.0.1");
-        let wider = program(&["0.0.0.0"]);
-        let wider = [&["reload", "it", "--wait", "switched", "--"][..], &words(&wider)].concat();
         let load = Load { path: "/", reloads: 0, kept: 0 };
         let ends = load.during(host, |more| {
-            let reload = adieu.client(&wider);
-            assert!(reload.status.success(), "{}", said(&reload));
+            adieu.must_reload(&before_program(&["--wait", "switched"], &program(&["0.0.0.0"])));
             more();
             let newer = serving_generation(&adieu.status()).pid;
-            rustix::process::kill_process(Pid::from_raw(newer).expect("a pid"), Signal::KILL).expect("it runs");
+            kill(Pid::from_raw(newer).expect("a pid"), Signal::KILL);
             until("the old one serves again", || serving_generation(&adieu.status()).generation == 1);
             more();
             assert_eq!(get_at(host, "/").expect("it is served"), "generation 1\n");
         });
         // What the dead one had taken is lost with it; nobody is refused, and nobody hangs.
         assert!(!ends.refused() && !ends.hung(), "{front:?}: {ends:#?}\n{}", adieu.timeline());
-        adieu.stop();
+        adieu.end();
     }
 }
 
 #[test]
 fn one_that_listens_on_less_is_not_ready_by_itself() {
     for (old, new, host) in [("0.0.0.0", "127.0.0.1", "127.0.0.1"), ("::", "0.0.0.0", "127.0.0.1")] {
-        let adieu = start(&[], &[SHORT, &["--ready-timeout", "1s"]].concat(), &[old]);
-        let port = adieu.port().number();
+        let adieu = start(&[], &[SHORT, &["--ready-timeout", "5s"]].concat(), &[old]);
+        let port = adieu.port();
         let narrower = program(&[new]);
-        let reload = adieu.client(&[&["reload", "it", "--env", "HANDLES=1", "--"][..], &words(&narrower)].concat());
-        assert_eq!(reload.status.code(), Some(7), "{}", said(&reload));
+        let told = adieu.fails_to_reload(&before_program(&["--env", "HANDLES=1"], &narrower)).said();
         // Its `listen` returns when it is to end: or its handler would never run.
         until("it is gone", || adieu.status().generations.len() == 1);
         assert!(!adieu.output().contains("killing"), "{}", adieu.output());
         let old = if old == "::" { format!("[::]:{port}") } else { format!("{old}:{port}") };
         let why = format!("it listens on {new}:{port}, the one before it on {old}");
-        assert!(said(&reload).contains(&why), "{}", said(&reload));
+        assert!(told.contains(&why), "{told}");
         assert!(adieu.output().contains("held until it is ready"), "{}", adieu.output());
         assert_eq!(get_at(at(&adieu, host), "/").expect("it serves on"), "generation 1\n");
         assert_eq!(listens(serving_generation(&adieu.status())), [old]);
-        adieu.stop();
+        adieu.end();
     }
 }
 

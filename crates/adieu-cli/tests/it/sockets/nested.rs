@@ -2,36 +2,27 @@
 
 use std::process::Command;
 
-use super::{SHORT, c, python, serving_generation, words};
-use crate::harness::build::tool;
-use crate::harness::{Adieu, Load, Place, Setup, get, the_machine};
-use crate::init::{ADIEU, until};
-
-fn run(options: &[&str], program: &[&str]) -> Adieu {
-    let options = [SHORT, options].concat();
-    let mut adieu = Place::new().run(Setup { name: "it", front: &[], options: &options, environment: &[], program });
-    adieu.wait_until_it_answers("/");
-    adieu
-}
+use super::{c, it, python, serving_generation};
+use crate::harness::{ADIEU, Load, get, the_machine, tool, until};
 
 #[test]
 fn a_program_with_a_listener_of_its_own_is_told_what_to_do() {
     let (own_filter, plain) = (c("own_filter"), python("plain.py"));
-    let program = [&[own_filter.as_str()][..], &words(&plain)].concat();
-    let adieu = run(&[], &program);
+    let run = || it().program(&[&own_filter]).arguments(&plain);
+    let adieu = run().serving();
     let output = adieu.output();
     assert!(output.contains("own listener: Device or resource busy"), "{output}");
     assert!(output.contains("wants a seccomp listener of its own and gets EBUSY: start it with --sockets pass or off"));
-    adieu.reload(1);
-    assert_eq!(get(adieu.port().number(), "/").expect("it serves"), "generation 2\n");
-    adieu.stop();
+    adieu.replace();
+    assert_eq!(get(adieu.port(), "/").expect("it serves"), "generation 2\n");
+    adieu.end();
 
     // As told.
     for sockets in ["pass", "off"] {
-        let adieu = run(&["--sockets", sockets], &program);
+        let adieu = run().options(&["--sockets", sockets]).serving();
         let output = adieu.output();
         assert!(output.contains("own listener: success") && !output.contains("adieu:"), "{sockets}: {output}");
-        adieu.stop();
+        adieu.end();
     }
     // And without adieu.
     assert_eq!(tool(&mut Command::new(&own_filter)), "own listener: success\n");
@@ -42,13 +33,13 @@ fn an_inner_supervisor_falls_back_and_says_so_under_load() {
     let _alone = the_machine();
     let plain = python("plain.py");
     for (sockets, says) in [("auto", true), ("off", false)] {
-        let inner = [&[ADIEU, "run", "--sockets", sockets, "--grace", "5s", "--"][..], &words(&plain)].concat();
-        let adieu = run(&[], &inner);
+        let inner = [ADIEU, "run", "--sockets", sockets, "--grace", "5s", "--"];
+        let adieu = it().program(&inner).arguments(&plain).serving();
         let fallen_back = "another seccomp listener is there already, as under an outer `adieu run`";
         assert_eq!(adieu.output().contains(fallen_back), says, "{sockets}: {}", adieu.output());
         let load = Load { path: "/", reloads: 2, kept: 8 };
         load.run(&adieu).assert_nothing_lost(&adieu);
-        adieu.stop();
+        adieu.end();
     }
 }
 
@@ -56,25 +47,24 @@ fn an_inner_supervisor_falls_back_and_says_so_under_load() {
 /// the clients waiting meanwhile.
 #[test]
 fn a_reload_of_the_inner_supervisor_refuses_nobody() {
-    let plain = python("plain.py");
-    let inner = [&[ADIEU, "run", "--drain-timeout", "1s", "--"][..], &words(&plain)].concat();
-    let adieu = run(&[], &inner);
-    let port = adieu.port().number();
+    let inner = [ADIEU, "run", "--drain-timeout", "1s", "--"];
+    let adieu = it().program(&inner).arguments(&python("plain.py")).serving();
+    let port = adieu.port();
     assert_eq!(get(port, "/").expect("it serves"), "generation 1\n");
     std::thread::scope(|scope| {
-        let reload = scope.spawn(|| adieu.client(&["reload", "python3", "--wait", "drained"]));
+        let reload = scope.spawn(|| adieu.begin(&["reload", "python3", "--wait", "drained"]).end());
         while !reload.is_finished() {
             if let Err(error) = get(port, "/") {
                 assert_ne!(error.kind(), std::io::ErrorKind::ConnectionRefused, "{}", adieu.output());
             }
         }
         let reload = reload.join().expect("the command runs");
-        assert!(reload.status.success(), "{}\n{}", super::said(&reload), adieu.output());
+        assert!(reload.is_fine(), "{reload:?}\n{}", adieu.output());
     });
     assert_eq!(get(port, "/").expect("it serves"), "generation 2\n");
     assert!(adieu.output().contains("without its sockets in sight the old generation ends before the new one starts"));
     let status = adieu.status();
     assert_eq!(serving_generation(&status).listeners.len(), 1, "{status:#?}");
-    until("the outer one reloads, too", || adieu.client(&["reload", "it"]).status.success());
-    adieu.stop();
+    until("the outer one reloads, too", || adieu.reload(&[]).is_fine());
+    adieu.end();
 }

@@ -4,20 +4,13 @@ use std::net::SocketAddr;
 
 use rustix::process::{Pid, Signal};
 
-use super::{SHORT, listens, python, said, serving_generation, words};
-use crate::harness::{Adieu, Load, Place, Setup, get, get_at, the_machine};
-use crate::init::until;
+use super::{it, it_in, listens, python, python_with, serving_generation};
+use crate::harness::proc::kill;
+use crate::harness::{Instance, Load, Run, Scene, get, get_at, the_machine, until};
 
-fn takes(arguments: &[&str]) -> Vec<String> {
-    let mut program = python("takes.py").to_vec();
-    program.extend(arguments.iter().map(ToString::to_string));
-    program
-}
-
-fn start(place: Place, options: &[&str], arguments: &[&str]) -> Adieu {
-    let program = takes(arguments);
-    let options = [SHORT, options].concat();
-    place.run(Setup { name: "it", front: &[], options: &options, environment: &[], program: &words(&program) })
+/// A program that takes what it is passed in one of the ways.
+fn takes(scene: &Scene, arguments: &[&str]) -> Run {
+    it_in(scene).program(&python_with("takes.py", arguments))
 }
 
 #[test]
@@ -25,14 +18,14 @@ fn whoever_takes_its_socket_loses_nothing_under_load() {
     let _alone = the_machine();
     for sockets in ["auto", "pass"] {
         for way in ["systemd", "starter", "einhorn"] {
-            let place = Place::new();
-            let address = format!("127.0.0.1:{}", place.port());
-            let mut adieu = start(place, &["--sockets", sockets, "--listen", &address], &[way]);
-            adieu.wait_until_it_answers("/");
+            let scene = Scene::new();
+            let address = format!("127.0.0.1:{}", scene.port());
+            let options = ["--sockets", sockets, "--listen", &address];
+            let adieu = takes(&scene, &[way]).options(&options).serving();
             let load = Load { path: "/", reloads: 2, kept: 8 };
             load.run(&adieu).assert_nothing_lost(&adieu);
             assert_eq!(listens(serving_generation(&adieu.status())), [address], "{way}");
-            adieu.stop();
+            adieu.end();
         }
     }
 }
@@ -40,45 +33,33 @@ fn whoever_takes_its_socket_loses_nothing_under_load() {
 #[test]
 fn several_addresses_are_passed_in_order_under_load() {
     let _alone = the_machine();
-    let place = Place::new();
-    let port = place.port();
+    let scene = Scene::new();
+    let port = scene.port();
     let (first, second) = (format!("127.0.0.1:{port}"), format!("[::1]:{port}"));
-    let mut adieu = start(place, &["--listen", &first, "--listen", &second], &["systemd", "2"]);
-    adieu.wait_until_it_answers("/");
+    let options = ["--listen", &first, "--listen", &second];
+    let adieu = takes(&scene, &["systemd", "2"]).options(&options).serving();
     let load = Load { path: "/", reloads: 2, kept: 8 };
     let six: SocketAddr = second.parse().expect("an address");
-    let ends = load.during(six, |more| {
-        for number in 1..=2 {
-            adieu.reload(number);
-            more();
-        }
-    });
-    ends.assert_nothing_lost(&adieu);
+    load.run_at(six, &adieu).assert_nothing_lost(&adieu);
     assert_eq!(get_at(six, "/").expect("it serves"), get(port, "/").expect("it serves"));
     assert!(adieu.output().contains("names adieu:adieu"), "{}", adieu.output());
-    adieu.stop();
+    adieu.end();
 }
 
 /// As systemd starts it with a socket unit: whoever opened the listener has it still, and needs it afterwards.
-fn activated(options: &[&str]) -> Adieu {
-    let place = Place::new();
-    let port = place.port().to_string();
-    let activates = python("activates.py");
-    let front = [&words(&activates)[..], &["127.0.0.1", &port, "web"]].concat();
-    let program = takes(&["systemd"]);
-    let options = [SHORT, options].concat();
-    let mut adieu =
-        place.run(Setup { name: "it", front: &front, options: &options, environment: &[], program: &words(&program) });
-    adieu.wait_until_it_answers("/");
+fn activated(options: &[&str]) -> Instance {
+    let scene = Scene::new();
+    let activates = python_with("activates.py", &["127.0.0.1", &scene.port().to_string(), "web"]);
+    let adieu = takes(&scene, &["systemd"]).front(&activates).options(options).serving();
     until("it counts as ready", || serving_generation(&adieu.status()).ready);
     adieu
 }
 
-fn ends_and_leaves_the_listener(mut adieu: Adieu) {
-    let stopped = adieu.client(&["stop", "it"]);
-    assert!(stopped.status.success(), "{}", said(&stopped));
+fn ends_and_leaves_the_listener(mut adieu: Instance) {
+    let told = adieu.stop();
+    assert!(told.is_fine(), "{told:?}");
     until("it has ended", || adieu.output().contains("the command has ended"));
-    assert_eq!(get(adieu.port().number(), "/").expect("it listens still"), "held");
+    assert_eq!(get(adieu.port(), "/").expect("it listens still"), "held");
     adieu.wait();
 }
 
@@ -91,7 +72,7 @@ fn what_adieu_was_started_with_loses_nothing_under_load() {
     let ends = load.run(&adieu);
     ends.assert_nothing_lost(&adieu);
     assert_eq!(ends.bodies().count(), 5, "{ends:?}");
-    assert_eq!(get(adieu.port().number(), "/").expect("it serves"), "generation 5\n");
+    assert_eq!(get(adieu.port(), "/").expect("it serves"), "generation 5\n");
     let status = adieu.status();
     assert_eq!(listens(serving_generation(&status)).len(), 1, "{status:#?}");
     ends_and_leaves_the_listener(adieu);
@@ -101,15 +82,15 @@ fn what_adieu_was_started_with_loses_nothing_under_load() {
 fn what_adieu_was_started_with_refuses_nobody_without_overlap_and_after_a_crash_under_load() {
     let _alone = the_machine();
     let adieu = activated(&["--overlap", "no", "--restart", "on-failure"]);
-    let address = SocketAddr::from(([127, 0, 0, 1], adieu.port().number()));
+    let address = SocketAddr::from(([127, 0, 0, 1], adieu.port()));
     let ends = Load { path: "/", reloads: 2, kept: 0 }.during(address, |more| {
-        for number in 1..=2 {
-            adieu.reload(number);
+        for _ in 1..=2 {
+            adieu.replace();
             more();
         }
         let main = Pid::from_raw(serving_generation(&adieu.status()).pid).expect("a pid");
-        rustix::process::kill_process(main, Signal::KILL).expect("it runs");
-        until("the next one serves", || get(adieu.port().number(), "/").is_ok_and(|body| body == "generation 4\n"));
+        kill(main, Signal::KILL);
+        until("the next one serves", || get(adieu.port(), "/").is_ok_and(|body| body == "generation 4\n"));
         more();
     });
     // What the killed one had accepted is lost with it.
@@ -120,30 +101,19 @@ fn what_adieu_was_started_with_refuses_nobody_without_overlap_and_after_a_crash_
 /// Said to be passed, and not there: nothing else may be taken for it.
 #[test]
 fn what_was_not_passed_after_all_is_not_taken() {
-    let place = Place::new();
-    let (activates, command) = (python("activates.py"), python("plain.py"));
-    let front = [&words(&activates)[..], &["none", "0", "web"]].concat();
-    let setup = Setup { name: "it", front: &front, options: SHORT, environment: &[], program: &words(&command) };
-    let mut adieu = place.run(setup);
-    adieu.wait_until_it_answers("/");
-    adieu.reload(1);
+    let activates = python_with("activates.py", &["none", "0", "web"]);
+    let mut adieu = it().front(&activates).program(&python("plain.py")).serving();
+    adieu.replace();
     assert_eq!(adieu.wait_until_it_answers("/"), "generation 2\n");
-    adieu.stop();
+    adieu.end();
 }
 
 /// Variables for another process are none of ours.
 #[test]
 fn what_is_meant_for_somebody_else_is_not_passed_on() {
-    let place = Place::new();
-    let command = python("plain.py");
-    let mut adieu = place.run(Setup {
-        name: "it",
-        front: &[],
-        options: SHORT,
-        environment: &[("LISTEN_PID", "1"), ("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", "web")],
-        program: &["sh", "-c", "env | grep ^LISTEN_; exec \"$0\" \"$@\"", &command[0], &command[1], &command[2]],
-    });
-    adieu.wait_until_it_answers("/");
+    let adieu = it().env("LISTEN_PID", "1").env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "web");
+    let says = ["sh", "-c", "env | grep ^LISTEN_; exec \"$0\" \"$@\""];
+    let adieu = adieu.program(&says).arguments(&python("plain.py")).serving();
     assert!(!adieu.output().contains("LISTEN_"), "{}", adieu.output());
-    adieu.stop();
+    adieu.end();
 }

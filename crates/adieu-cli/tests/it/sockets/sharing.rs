@@ -2,46 +2,45 @@
 
 use std::net::SocketAddr;
 
-use super::{SHORT, python, serving, words};
-use crate::harness::{Adieu, Load, Place, Process, Setup, the_machine, wait_until_it_answers};
+use rustix::process::Signal;
+
+use super::{SHORT, it, it_in, python, python_with};
+use crate::harness::{Instance, Load, Process, Scene, get, the_machine, until, wait_until_it_answers};
 
 /// A second `adieu run` for a program that wants the port of `first`.
-fn second(first: &Adieu) -> Adieu {
-    let command = python("plain.py");
-    let port = first.port().number().to_string();
-    let environment = [("PORT", port.as_str())];
-    let command = words(&command);
-    Place::new().run(Setup { name: "second", front: &[], options: SHORT, environment: &environment, program: &command })
+fn second(first: &Instance) -> Instance {
+    let second = Scene::new().run().name("second").options(SHORT).env("PORT", &first.port().to_string());
+    second.program(&python("plain.py")).start()
 }
 
 /// A program without adieu that wants the port of `first`: its exit code and what it said.
-fn foreign(first: &Adieu) -> (Option<i32>, String) {
+fn foreign(first: &Instance) -> (Option<i32>, String) {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let mut process = Process::start("foreign", &plain(first, &[]), directory.path());
     (process.wait().code(), process.output())
 }
 
-fn plain(first: &Adieu, arguments: &[&str]) -> std::process::Command {
+fn plain(first: &Instance, arguments: &[&str]) -> std::process::Command {
     let command = python("plain.py");
     let mut plain = std::process::Command::new(&command[0]);
-    plain.args(&command[1..]).args(arguments).env("PORT", first.port().number().to_string());
+    plain.args(&command[1..]).args(arguments).env("PORT", first.port().to_string());
     plain
 }
 
 #[test]
 fn a_second_supervisor_and_a_foreign_program_get_eaddrinuse_under_load() {
     let _alone = the_machine();
-    let adieu = serving(Place::new(), &[], "plain.py", &[]);
-    let address = SocketAddr::from(([127, 0, 0, 1], adieu.port().number()));
+    let adieu = it().program(&python("plain.py")).serving();
+    let address = SocketAddr::from(([127, 0, 0, 1], adieu.port()));
     // Also after a reload: then the sockets of two generations have shared the port.
     let ends = Load { path: "/", reloads: 1, kept: 8 }.during(address, |more| {
         for round in 0..2 {
             let mut second = second(&adieu);
-            assert_eq!(second.wait().code(), Some(98), "round {round}: {}", second.output());
+            assert_eq!(second.wait(), 98, "round {round}: {}", second.output());
             assert!(second.output().contains("cannot listen: EADDRINUSE"), "round {round}: {}", second.output());
             assert_eq!(foreign(&adieu), (Some(98), "cannot listen: EADDRINUSE\n".to_owned()), "round {round}");
             if round == 0 {
-                adieu.reload(1);
+                adieu.replace();
             }
             more();
         }
@@ -49,24 +48,23 @@ fn a_second_supervisor_and_a_foreign_program_get_eaddrinuse_under_load() {
     ends.assert_nothing_lost(&adieu);
     let generations: Vec<&str> = ends.bodies().collect();
     assert_eq!(generations, ["generation 1\n", "generation 2\n"]);
-    adieu.stop();
+    adieu.end();
 }
 
 #[test]
 fn a_program_gets_eaddrinuse_where_a_foreign_one_listens() {
-    let place = Place::new();
+    let scene = Scene::new();
     let command = python("plain.py");
     let mut plain = std::process::Command::new(&command[0]);
-    plain.args(&command[1..]).env("PORT", place.port().to_string());
+    plain.args(&command[1..]).env("PORT", scene.port().to_string());
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let mut foreign = Process::start("foreign", &plain, directory.path());
-    let port = place.port();
+    let port = scene.port();
     wait_until_it_answers(&mut foreign, port, "/");
-    let command = words(&command);
-    let mut adieu = place.run(Setup { name: "it", front: &[], options: SHORT, environment: &[], program: &command });
-    assert_eq!(adieu.wait().code(), Some(98), "{}", adieu.output());
+    let mut adieu = it_in(&scene).program(&command).start();
+    assert_eq!(adieu.wait(), 98, "{}", adieu.output());
     assert!(adieu.output().contains("cannot listen: EADDRINUSE"), "{}", adieu.output());
-    assert_eq!(crate::harness::get(port, "/").expect("the foreign one is not disturbed"), "generation 0\n");
+    assert_eq!(get(port, "/").expect("the foreign one is not disturbed"), "generation 0\n");
 }
 
 /// The kernel lets programs of one user share an address if both ask for it, and ours asks for the sake of reloads. So a
@@ -74,19 +72,19 @@ fn a_program_gets_eaddrinuse_where_a_foreign_one_listens() {
 #[test]
 fn a_foreign_program_that_asks_to_share_is_told_of_and_gets_nothing_under_load() {
     let _alone = the_machine();
-    let adieu = serving(Place::new(), &[], "plain.py", &[]);
-    let address = SocketAddr::from(([127, 0, 0, 1], adieu.port().number()));
+    let adieu = it().program(&python("plain.py")).serving();
+    let address = SocketAddr::from(([127, 0, 0, 1], adieu.port()));
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let mut foreign = Process::start("foreign", &plain(&adieu, &["reuseport"]), directory.path());
-    crate::init::until("the foreign one serves", || foreign.output().contains("serves"));
+    until("the foreign one serves", || foreign.output().contains("serves"));
     let ends = Load { path: "/", reloads: 3, kept: 8 }.during(address, |more| {
-        for number in 1..=3 {
-            adieu.reload(number);
+        for _ in 1..=3 {
+            adieu.replace();
             more();
         }
-        foreign.signal(rustix::process::Signal::TERM);
+        foreign.signal(Signal::TERM);
         foreign.wait();
-        adieu.reload(4);
+        adieu.replace();
     });
     ends.assert_nothing_lost(&adieu);
     let generations: Vec<&str> = ends.bodies().collect();
@@ -94,27 +92,26 @@ fn a_foreign_program_that_asks_to_share_is_told_of_and_gets_nothing_under_load()
     assert_eq!(generations, expected);
     let notes = adieu.status().notes;
     assert!(notes.iter().any(|note| note.contains("another program of this user listens on")), "{notes:?}");
-    adieu.stop();
+    adieu.end();
 }
 
 #[test]
 fn a_program_that_asks_to_share_with_a_foreign_one_does() {
-    let place = Place::new();
-    let command = [&python("plain.py")[..], &["reuseport".to_owned()]].concat();
-    let command = words(&command);
-    let mut plain = std::process::Command::new(command[0]);
-    plain.args(&command[1..]).env("PORT", place.port().to_string());
+    let scene = Scene::new();
+    let command = python_with("plain.py", &["reuseport"]);
+    let mut plain = std::process::Command::new(&command[0]);
+    plain.args(&command[1..]).env("PORT", scene.port().to_string());
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
-    let port = place.port();
+    let port = scene.port();
     let mut foreign = Process::start("foreign", &plain, directory.path());
     wait_until_it_answers(&mut foreign, port, "/");
-    let adieu = place.run(Setup { name: "it", front: &[], options: SHORT, environment: &[], program: &command });
-    crate::init::until("it serves", || adieu.output().contains("serves"));
+    let adieu = it_in(&scene).program(&command).start();
+    until("it serves", || adieu.output().contains("serves"));
     // The kernel shares the connections out, as it does without adieu.
     for wanted in ["generation 0\n", "generation 1\n"] {
-        crate::init::until(wanted, || crate::harness::get(port, "/").is_ok_and(|body| body == wanted));
+        until(wanted, || get(port, "/").is_ok_and(|body| body == wanted));
     }
     let notes = adieu.status().notes;
     assert!(notes.iter().any(|note| note.contains("asks to share it")), "{notes:?}");
-    adieu.stop();
+    adieu.end();
 }

@@ -2,12 +2,14 @@
 
 GET /                    "generation N pid P", the word being the generation of ADIEU_GENERATION
 GET /sleep/MS            the same, MS milliseconds later
+GET /until/FILE          the same, when there is that file
 GET /env/NAME            a variable, or "unset"
 GET /bytes/COUNT/RATE    COUNT bytes, RATE of them a second
 POST /                   the number of bytes in the body
 
-Variables: PORT; BEFORE, seconds that it takes before it listens; LOCK, a file that only one process may have; SAY, words
-for standard output and error; TELLS, 1 if it sends READY=1 (sd_notify) when it listens; FAULT, one of
+Variables: PORT; BEFORE, seconds that it takes before it listens; WAITS, a file that it waits for before it listens; LOCK, a
+file that only one process may have; SAY, words for standard output and error; TELLS, 1 if it sends READY=1 (sd_notify)
+when it listens; FAULT, one of
     exit:CODE, kill:SIGNAL   it ends before it listens
     never                    it does not listen at all
     elsewhere:PORT           it listens there instead
@@ -26,6 +28,11 @@ WHO = f"generation {os.environ.get('ADIEU_GENERATION')} pid {os.getpid()}"
 FAULT, _, HOW = os.environ.get("FAULT", "").partition(":")
 
 
+def wait_for(file):
+    while not os.path.exists(file):
+        time.sleep(0.01)
+
+
 class Server(ThreadingHTTPServer):
     request_queue_size = 128
     daemon_threads = True
@@ -42,6 +49,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.bytes(int(rest[0]), int(rest[1]))
         if kind == "sleep":
             time.sleep(int(rest[0]) / 1000)
+        if kind == "until":
+            wait_for(rest[0])
         self.answer(os.environ.get(rest[0], "unset") if kind == "env" else WHO)
 
     def do_POST(self):
@@ -85,6 +94,8 @@ if "LOCK" in os.environ:
     except BlockingIOError:
         sys.exit("another one has the lock")
 time.sleep(float(os.environ.get("BEFORE", "0")))
+if "WAITS" in os.environ:
+    wait_for(os.environ["WAITS"])
 if FAULT == "exit":
     sys.exit(int(HOW))
 if FAULT == "kill":

@@ -1,4 +1,4 @@
-"""Answers until somebody asks for /die; starting takes half a second. A child without any socket stays for a while.
+"""Answers until somebody asks for /die; starting takes half a second. A child without any socket stays.
 
 usage: dies.py
 """
@@ -19,6 +19,6 @@ if answers.GENERATION != "1":
 if os.fork() == 0:
     os.closerange(3, 64)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    time.sleep(20)
+    time.sleep(1000)
     os._exit(0)
 answers.serve(answers.listening(), heard=heard)

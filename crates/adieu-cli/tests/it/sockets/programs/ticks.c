@@ -1,5 +1,7 @@
 // Binds and listens while a signal comes every 10 ms, and says what became of the calls and how long they took.
 //
+// While `bind` waits it prints "tick" at each signal.
+//
 // usage: ticks HOST PORT WAIT restart|interrupt
 //   WAIT: it waits for this file before it binds. interrupt: a call that a signal interrupts returns EINTR.
 #include <arpa/inet.h>
@@ -13,7 +15,14 @@
 #include <time.h>
 #include <unistd.h>
 
-static void tick(int signal) { (void)signal; }
+static volatile sig_atomic_t binding;
+
+static void tick(int signal) {
+  (void)signal;
+  int error = errno;
+  if (binding && write(1, "tick\n", 5) < 0) binding = 0;
+  errno = error;
+}
 
 static long now(void) {
   struct timespec time;
@@ -41,7 +50,10 @@ int main(int argc, char **argv) {
   fflush(stdout);
   while (access(argv[3], F_OK)) usleep(1000);
   long before = now();
-  say("bind", bind(listener, (struct sockaddr *)&address, sizeof address), before);
+  binding = 1;
+  int bound = bind(listener, (struct sockaddr *)&address, sizeof address);
+  binding = 0;
+  say("bind", bound, before);
   before = now();
   say("listen", listen(listener, 128), before);
   every = (struct itimerval){0};

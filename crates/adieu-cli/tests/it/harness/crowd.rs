@@ -5,30 +5,26 @@ use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::Service;
-use crate::harness::get;
-use crate::init::until;
+use super::{Instance, get, until};
 
 /// How many there are; each asks one thing at a time.
-pub(super) const CLIENTS: usize = 4;
+pub(crate) const CLIENTS: usize = 4;
 
 /// How their requests ended so far.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Ends {
+pub(crate) struct Ends {
     /// Answers by generation.
-    pub(super) answered: BTreeMap<u64, usize>,
+    pub(crate) answered: BTreeMap<u64, usize>,
     /// Nobody listened.
-    pub(super) refused: usize,
-    /// The connection was made, and no whole answer came: by the error's words.
-    pub(super) lost: BTreeMap<String, usize>,
-    /// The longest that an answered request took.
-    pub(super) longest: Duration,
+    pub(crate) refused: usize,
+    /// The connection was made, and no whole answer came, or not in a test's patience: by the error's words.
+    pub(crate) lost: BTreeMap<String, usize>,
 }
 
 impl Ends {
-    pub(super) fn lost(&self) -> usize {
+    pub(crate) fn lost(&self) -> usize {
         self.lost.values().sum()
     }
 
@@ -39,25 +35,24 @@ impl Ends {
 
 /// The clients; they ask until [`Crowd::end`].
 #[derive(Debug)]
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     ends: Arc<Mutex<Ends>>,
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Crowd {
-    /// Sends them to a service that answers.
-    pub(super) fn at(service: &Service) -> Self {
+    /// Sends them to an instance that answers.
+    pub(crate) fn at(instance: &Instance) -> Self {
         let (ends, over) = (Arc::<Mutex<Ends>>::default(), Arc::<AtomicBool>::default());
-        let port = service.port.number();
+        let port = instance.port();
         let threads = (0..CLIENTS)
             .map(|_| {
                 let (ends, over) = (Arc::clone(&ends), Arc::clone(&over));
                 thread::spawn(move || {
                     while !over.load(Ordering::Relaxed) {
-                        let began = Instant::now();
                         let end = get(port, "/");
-                        note(&mut ends.lock().expect("no client panics"), end, began.elapsed());
+                        note(&mut ends.lock().expect("no client panics"), end);
                         thread::sleep(Duration::from_millis(5));
                     }
                 })
@@ -68,25 +63,25 @@ impl Crowd {
         crowd
     }
 
-    pub(super) fn so_far(&self) -> Ends {
+    pub(crate) fn so_far(&self) -> Ends {
         self.ends.lock().expect("no client panics").clone()
     }
 
     /// Waits until each has asked a few times more.
-    pub(super) fn ask_more(&self) {
+    pub(crate) fn ask_more(&self) {
         let before = self.so_far().all();
         until("the clients ask", || self.so_far().all() >= before + 3 * CLIENTS);
     }
 
     /// Waits until so many answers have come from that generation.
-    pub(super) fn wait_for_answers_of(&self, generation: u64, count: usize) {
+    pub(crate) fn wait_for_answers_of(&self, generation: u64, count: usize) {
         until(&format!("generation {generation} answers {count} requests"), || {
             self.so_far().answered.get(&generation).is_some_and(|answers| *answers >= count)
         });
     }
 
     /// Sends them home.
-    pub(super) fn end(mut self) -> Ends {
+    pub(crate) fn end(mut self) -> Ends {
         self.stop();
         self.so_far()
     }
@@ -105,18 +100,15 @@ impl Drop for Crowd {
     }
 }
 
-fn note(ends: &mut Ends, end: io::Result<String>, took: Duration) {
+fn note(ends: &mut Ends, end: io::Result<String>) {
     match end {
-        Ok(answer) => {
-            ends.longest = ends.longest.max(took);
-            *ends.answered.entry(generation(&answer).unwrap_or(0)).or_default() += 1;
-        }
+        Ok(answer) => *ends.answered.entry(generation(&answer).unwrap_or(0)).or_default() += 1,
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => ends.refused += 1,
         Err(error) => *ends.lost.entry(error.to_string()).or_default() += 1,
     }
 }
 
 /// The generation that an answer is from.
-pub(super) fn generation(answer: &str) -> Option<u64> {
+pub(crate) fn generation(answer: &str) -> Option<u64> {
     answer.strip_prefix("generation ")?.split(' ').next()?.parse().ok()
 }

@@ -1,14 +1,12 @@
 //! A Docker engine of a test's own, with images that are made `FROM scratch`.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use rustix::process::Signal;
 
-use super::{Scene, code_of, until};
-use crate::harness::servers::GO_DEBIAN;
-use crate::harness::{Process, target};
+use super::servers::GO_DEBIAN;
+use super::{Process, Scene, Told, target, until};
 
 /// Debian's client speaks the engine's language, whatever else is in `PATH`.
 const DOCKER: &str = "/usr/bin/docker";
@@ -43,7 +41,7 @@ impl Engine {
         ];
         let process = Process::start("dockerd", &scene.command(&[&words[..], &plain].concat()), scene.directory());
         let engine = Self { process, scene };
-        until("the engine answers", || engine.docker(&["info"]).status.success());
+        until("the engine answers", || engine.docker(&["info"]).is_fine());
         engine.build("it", "");
         engine
     }
@@ -64,19 +62,18 @@ impl Engine {
     }
 
     /// Runs `docker WORDS` to its end.
-    pub(crate) fn docker(&self, words: &[&str]) -> Output {
+    pub(crate) fn docker(&self, words: &[&str]) -> Told {
         let mut command = self.scene.command(&[DOCKER]);
         command.env("DOCKER_HOST", format!("unix://{}", self.scene.path("docker.sock").display()));
         command.env("DOCKER_BUILDKIT", "0").env_remove("DOCKER_CONTEXT");
-        command.args(words).output().expect("the client of the engine is installed")
+        Told::of(command.args(words))
     }
 
     /// As [`Self::docker`]; panics when it fails. What it printed.
     pub(crate) fn must(&self, words: &[&str]) -> String {
-        let output = self.docker(words);
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        assert!(output.status.success(), "docker {words:?}: {}\n{}", code_of(output.status), text(&output.stderr));
-        text(&output.stdout)
+        let told = self.docker(words);
+        assert!(told.is_fine(), "docker {words:?}: {}\n{}", told.code, told.error);
+        told.out
     }
 
     /// Starts a container with these options, image and command.
@@ -91,23 +88,19 @@ impl Engine {
 
     /// What the container has written.
     pub(crate) fn logs(&self, name: &str) -> String {
-        let output = self.docker(&["logs", name]);
-        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+        self.docker(&["logs", name]).said()
     }
 
-    /// Stops the container as its users do; its exit code, and how long that took.
-    pub(crate) fn stop(&self, name: &str, seconds: u32) -> (i32, Duration) {
-        let began = Instant::now();
+    /// Stops the container as its users do; its exit code.
+    pub(crate) fn stop(&self, name: &str, seconds: u32) -> i32 {
         self.must(&["stop", "--time", &seconds.to_string(), name]);
-        let took = began.elapsed();
-        (self.must(&["inspect", "--format", "{{.State.ExitCode}}", name]).trim().parse().expect("a number"), took)
+        self.must(&["inspect", "--format", "{{.State.ExitCode}}", name]).trim().parse().expect("a number")
     }
 }
 
 impl Drop for Engine {
     fn drop(&mut self) {
-        let all = self.docker(&["ps", "--all", "--quiet"]);
-        let all = String::from_utf8_lossy(&all.stdout).into_owned();
+        let all = self.docker(&["ps", "--all", "--quiet"]).out;
         let containers: Vec<&str> = all.split_whitespace().collect();
         if !containers.is_empty() {
             self.docker(&[&["rm", "--force"][..], &containers].concat());

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::harness::build::tool;
+use super::build::tool;
 
 /// A server's and a client's namespace. Dropped, both are gone.
 #[derive(Debug)]
