@@ -13,7 +13,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use adieu_core::switch::{Action, Policy};
-use adieu_core::timeline::{Entry, What, replay};
+use adieu_core::timeline::{Entry, Record, replay};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -167,11 +167,11 @@ fn parse(text: &str) -> serde_json::Result<Run> {
 impl Run {
     fn timeline(&self) -> Lines {
         let line = |entry: &Entry| match &entry.what {
-            What::Input(event) => format!("input {event:?}"),
+            Record::Input(event) => format!("input {event:?}"),
             // The rest of the grace: it was a time that passed.
-            What::Output(Action::RunPreStop(generation, _)) => format!("output RunPreStop({generation})"),
-            What::Output(action) => format!("output {action:?}"),
-            What::Note(text) => format!("note {}", mask_note(text)),
+            Record::Output(Action::RunPreStop(generation, _)) => format!("output RunPreStop({generation})"),
+            Record::Output(action) => format!("output {action:?}"),
+            Record::Note(text) => format!("note {}", mask_note(text)),
         };
         let end = self.end.map_or("killed".to_owned(), |(code, _)| format!("ended with {code}"));
         self.entries.iter().map(line).chain([format!("{:?}", self.policy), end]).collect()
@@ -179,7 +179,7 @@ impl Run {
 
     /// Whether the machine alone, given the same inputs, does something else.
     fn replays_wrong(&self) -> Option<String> {
-        let recorded = |entry: &Entry| if let What::Output(action) = entry.what { Some(action) } else { None };
+        let recorded = |entry: &Entry| if let Record::Output(action) = entry.what { Some(action) } else { None };
         let recorded: Vec<Action> = self.entries.iter().filter_map(recorded).collect();
         let replayed = replay(self.policy.clone(), &self.entries);
         let lines = |actions: &[Action]| actions.iter().map(|action| format!("{action:?}")).collect::<Lines>();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
 
+use adieu_core::ids::Pid;
 use adieu_core::outcome::code;
 use adieu_core::signal::Signal;
 use adieu_core::wire::{GenerationStatus, Reply, Request, Status, Wait, is_variable_name};
@@ -182,13 +183,15 @@ pub(crate) fn stop(name: &str) -> i32 {
 }
 
 /// The pid of the program that an instance runs: of the generation that serves, or else of the newest.
-pub(crate) fn main_pid(name: &str) -> Result<i32, i32> {
+pub(crate) fn main_pid(name: &str) -> Result<Pid, i32> {
     let mut found = None;
     let asked = ask(name, &Request::Status {}, |reply| {
         if let Reply::Status(status) = reply {
             let serving = |generation: &&GenerationStatus| generation.listeners.iter().any(|listener| listener.target);
             let newest = status.generations.last();
-            found = status.generations.iter().find(serving).or(newest).map(|generation| generation.pid);
+            let meant = status.generations.iter().find(serving).or(newest);
+            // Of one whose program has ended it is said that there is no process 0.
+            found = meant.map(|generation| generation.pid.unwrap_or(Pid::new(0)));
         }
     });
     asked.map_err(|error| failed(&error))?;

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use adieu_core::duration;
+use adieu_core::ids::Pid;
 use adieu_core::timeline::Entry;
 use adieu_core::wire::{GenerationStatus, Status, wall_time};
 
@@ -38,7 +39,7 @@ fn one(generation: &GenerationStatus) -> String {
         text,
         "  generation {}  {phase}{ready}{ended}, pid {}, {} processes, for {}",
         generation.generation,
-        generation.pid,
+        generation.pid.map_or(0, Pid::number),
         generation.pids.len(),
         seconds(generation.uptime)
     );

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use adieu_core::ids::Pid;
 use adieu_core::outcome::code;
 use adieu_core::signal::Signal;
 use adieu_inspect::select::{SelectError, Selection};
@@ -43,8 +44,8 @@ impl Targets {
 
     /// Everything else; `None` when there is nothing else.
     pub(crate) fn outside(&self) -> Result<Option<Selection>, String> {
-        let pid = |text: &String| text.parse::<i32>().map_err(|_| format!("{text} is no pid"));
-        let pids = self.target.iter().filter(|text| is_pid(text)).map(pid).collect::<Result<Vec<i32>, String>>()?;
+        let pid = |text: &String| text.parse::<Pid>().map_err(|_| format!("{text} is no pid"));
+        let pids = self.target.iter().filter(|text| is_pid(text)).map(pid).collect::<Result<Vec<Pid>, String>>()?;
         let selection = Selection {
             pids,
             port: self.port,

@@ -147,75 +147,19 @@ impl Ladder {
         }
     }
 
-    /// Takes an event.
+    /// Takes an event: each is one column of the module's table.
     pub fn handle(&mut self, now: Timestamp, event: Event) {
-        match (self.state, event) {
-            (State::Ended(_), _) => {}
-            (State::Forced { .. }, Event::AllGone) => self.finish(End::Forced),
-            (_, Event::AllGone) => self.finish(End::Gone),
-            (State::Idle, Event::Request { grace, pre_stop }) => self.begin(now, grace, pre_stop),
-            (State::Announcing { deadline, .. }, Event::PreStopDone) => self.ask_main(deadline),
-            (State::Announcing { deadline, .. } | State::Asked { deadline }, Event::MainGone) => {
-                self.main_gone = true;
-                self.ask_rest(deadline);
-            }
-            (_, Event::MainGone) => self.main_gone = true,
-            (State::Asked { deadline }, Event::Hopeless) => {
-                self.state = State::Asked { deadline: deadline.min(now + HOPELESS_GRACE) };
-            }
-            (State::Rest { deadline }, Event::Hopeless) => {
-                self.state = State::Rest { deadline: deadline.min(now + HOPELESS_GRACE) };
-            }
-            (State::Judging, Event::Judged) => match self.force {
-                Force::Allowed => self.force(now),
-                Force::Never => self.finish(End::StillThere),
-                Force::IfToldSo => {
-                    self.state = State::Asking;
-                    self.actions.push_back(Action::AskPerson);
-                }
-            },
-            (State::Asking, Event::Answered(true)) => self.force(now),
-            (State::Asking, Event::Answered(false)) => self.finish(End::StillThere),
-            (
-                State::Announcing { .. }
-                | State::Asked { .. }
-                | State::Rest { .. }
-                | State::Judging
-                | State::Asking
-                | State::Forced { .. },
-                Event::Request { .. },
-            )
-            | (
-                State::Idle
-                | State::Asked { .. }
-                | State::Rest { .. }
-                | State::Judging
-                | State::Asking
-                | State::Forced { .. },
-                Event::PreStopDone,
-            )
-            | (
-                State::Idle | State::Announcing { .. } | State::Judging | State::Asking | State::Forced { .. },
-                Event::Hopeless,
-            )
-            | (
-                State::Idle
-                | State::Announcing { .. }
-                | State::Asked { .. }
-                | State::Rest { .. }
-                | State::Asking
-                | State::Forced { .. },
-                Event::Judged,
-            )
-            | (
-                State::Idle
-                | State::Announcing { .. }
-                | State::Asked { .. }
-                | State::Rest { .. }
-                | State::Judging
-                | State::Forced { .. },
-                Event::Answered(_),
-            ) => {}
+        if self.end().is_some() {
+            return;
+        }
+        match event {
+            Event::Request { grace, pre_stop } => self.requested(now, grace, pre_stop),
+            Event::PreStopDone => self.pre_stop_done(),
+            Event::MainGone => self.main_ended(),
+            Event::AllGone => self.all_gone(),
+            Event::Hopeless => self.hopeless(now),
+            Event::Judged => self.judged(now),
+            Event::Answered(may_kill) => self.answered(now, may_kill),
         }
     }
 
@@ -253,6 +197,61 @@ impl Ladder {
     /// The next thing to do.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    fn requested(&mut self, now: Timestamp, grace: Duration, pre_stop: bool) {
+        if self.state == State::Idle {
+            self.begin(now, grace, pre_stop);
+        }
+    }
+
+    fn pre_stop_done(&mut self) {
+        if let State::Announcing { deadline, .. } = self.state {
+            self.ask_main(deadline);
+        }
+    }
+
+    fn main_ended(&mut self) {
+        self.main_gone = true;
+        if let State::Announcing { deadline, .. } | State::Asked { deadline } = self.state {
+            self.ask_rest(deadline);
+        }
+    }
+
+    fn all_gone(&mut self) {
+        let forced = matches!(self.state, State::Forced { .. });
+        self.finish(if forced { End::Forced } else { End::Gone });
+    }
+
+    fn hopeless(&mut self, now: Timestamp) {
+        if let State::Asked { deadline } | State::Rest { deadline } = &mut self.state {
+            *deadline = (now + HOPELESS_GRACE).min(*deadline);
+        }
+    }
+
+    fn judged(&mut self, now: Timestamp) {
+        if self.state != State::Judging {
+            return;
+        }
+        match self.force {
+            Force::Allowed => self.force(now),
+            Force::Never => self.finish(End::StillThere),
+            Force::IfToldSo => {
+                self.state = State::Asking;
+                self.actions.push_back(Action::AskPerson);
+            }
+        }
+    }
+
+    fn answered(&mut self, now: Timestamp, may_kill: bool) {
+        if self.state != State::Asking {
+            return;
+        }
+        if may_kill {
+            self.force(now);
+        } else {
+            self.finish(End::StillThere);
+        }
     }
 
     fn begin(&mut self, now: Timestamp, grace: Duration, pre_stop: bool) {

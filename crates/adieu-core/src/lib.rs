@@ -13,6 +13,7 @@ pub mod duration;
 pub mod escalation;
 pub mod group;
 pub mod http1;
+pub mod ids;
 pub mod ladder;
 pub mod notify;
 pub mod outcome;

@@ -9,6 +9,7 @@ mod tests;
 
 use std::fmt;
 
+use crate::ids::Pid;
 use crate::wire;
 
 /// The longest datagram that is read, in bytes, as in systemd (NOTIFY_BUFFER_MAX in `src/core/manager.c`). Receive into one
@@ -31,7 +32,7 @@ pub enum Field {
     /// ERRNO: why it failed, as in errno(3).
     Errno(u16),
     /// MAINPID: the process that is the service from now on.
-    MainPid(i32),
+    MainPid(Pid),
     /// WATCHDOG=1: still alive.
     WatchdogAlive,
     /// WATCHDOG=trigger: treat this as a missed watchdog.
@@ -280,7 +281,9 @@ fn known(key: &str, value: &[u8]) -> Option<Option<Field>> {
         "EXTEND_TIMEOUT_USEC" => number().map(Field::ExtendTimeoutUsec),
         // MAX_ERRNO in linux/err.h.
         "ERRNO" => digits.and_then(|digits| digits.parse().ok()).filter(|number| *number <= 4095).map(Field::Errno),
-        "MAINPID" => digits.and_then(|digits| digits.parse().ok()).filter(|pid| *pid > 0).map(Field::MainPid),
+        "MAINPID" => {
+            digits.and_then(|digits| digits.parse().ok()).filter(|pid| *pid > 0).map(Pid::new).map(Field::MainPid)
+        }
         _ => return None,
     })
 }

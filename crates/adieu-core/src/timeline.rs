@@ -16,13 +16,13 @@ pub struct Entry {
     /// When, in microseconds of the supervisor's monotonic clock.
     pub at: Timestamp,
     /// What.
-    pub what: What,
+    pub what: Record,
 }
 
 /// The kinds of entries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum What {
+pub enum Record {
     /// Told to the machine.
     Input(Event),
     /// Done by the machine.
@@ -47,7 +47,7 @@ impl Timeline {
     }
 
     /// Adds an entry.
-    pub fn record(&mut self, at: Timestamp, what: What) {
+    pub fn record(&mut self, at: Timestamp, what: Record) {
         if self.entries.len() >= self.limit {
             self.entries.pop_front();
             self.dropped += 1;
@@ -73,7 +73,7 @@ pub fn replay<'a>(policy: Policy, entries: impl IntoIterator<Item = &'a Entry>) 
     let mut machine = Switch::new(policy);
     let mut actions = Vec::new();
     for entry in entries {
-        if let What::Input(event) = entry.what {
+        if let Record::Input(event) = entry.what {
             machine.handle(entry.at, event);
             while let Some(action) = machine.poll_action() {
                 actions.push(action);
@@ -83,7 +83,7 @@ pub fn replay<'a>(policy: Policy, entries: impl IntoIterator<Item = &'a Entry>) 
     actions
 }
 
-impl What {
+impl Record {
     /// The entry for people; `None` for what says nothing that another entry does not say.
     #[must_use]
     pub fn text(&self) -> Option<String> {

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::address::Endpoint;
+use crate::ids::{Pid, zero_for_none};
 use crate::outcome::Outcome;
 use crate::signal::Signal;
 use crate::switch::{Generation, Phase, Step};
@@ -149,7 +150,7 @@ pub struct Status {
     /// Name of the instance.
     pub name: String,
     /// Pid of the supervisor.
-    pub pid: i32,
+    pub pid: Pid,
     /// Command of the serving generation.
     pub command: Vec<String>,
     /// Seconds since the supervisor started.
@@ -171,10 +172,11 @@ pub struct GenerationStatus {
     pub phase: Phase,
     /// Whether it has been ready.
     pub ready: bool,
-    /// Main process; 0 when it has ended.
-    pub pid: i32,
+    /// Main process; 0 on the wire when it has ended.
+    #[serde(with = "zero_for_none")]
+    pub pid: Option<Pid>,
     /// All its processes.
-    pub pids: Vec<i32>,
+    pub pids: Vec<Pid>,
     /// Seconds since it was started.
     pub uptime: f64,
     /// How its main process ended, if it has.
@@ -239,7 +241,12 @@ pub fn wall_time(epoch: f64, at: Timestamp) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Debug;
+    use std::time::Duration;
+
     use super::*;
+    use crate::switch::{Action, Event, Failure, RequestId};
+    use crate::timeline::Record;
 
     #[test]
     fn requests_are_written_as_documented() {
@@ -258,5 +265,62 @@ mod tests {
             assert!(Request::parse(line).is_err(), "{line:?}");
         }
         assert!(matches!(Request::parse(&vec![b' '; LONGEST_REQUEST + 1]), Err(BadRequest::TooLong)));
+    }
+
+    #[test]
+    fn generations_and_requests_are_bare_numbers_in_json() {
+        let generation = Generation::new(2);
+        let request = RequestId::new(7);
+        let at = Timestamp::from_origin(Duration::from_micros(1_500));
+        let outcome = Outcome::Exited(0);
+        let entries = [
+            (Record::Input(Event::Reload(request)), r#"{"at":1500,"what":{"input":{"reload":7}}}"#),
+            (
+                Record::Input(Event::MainExited(generation, outcome)),
+                r#"{"at":1500,"what":{"input":{"main_exited":[2,{"exited":0}]}}}"#,
+            ),
+            (
+                Record::Output(Action::Spawn(generation, Some(request))),
+                r#"{"at":1500,"what":{"output":{"spawn":[2,7]}}}"#,
+            ),
+            (Record::Output(Action::Spawn(generation, None)), r#"{"at":1500,"what":{"output":{"spawn":[2,null]}}}"#),
+            (
+                Record::Output(Action::Progress(request, Step::Failed(Failure::NotReady(generation)))),
+                r#"{"at":1500,"what":{"output":{"progress":[7,{"failed":{"not_ready":2}}]}}}"#,
+            ),
+        ];
+        for (what, written) in entries {
+            assert_reads_and_writes(&Entry { at, what }, written);
+        }
+        let status = GenerationStatus {
+            generation,
+            phase: Phase::Serving,
+            ready: true,
+            pid: Some(Pid::new(10)),
+            pids: vec![Pid::new(10), Pid::new(11)],
+            uptime: 0.5,
+            outcome: None,
+            listeners: Vec::new(),
+            paths: Vec::new(),
+            connections: ConnectionCounts::default(),
+        };
+        assert_reads_and_writes(
+            &status,
+            r#"{"generation":2,"phase":"serving","ready":true,"pid":10,"pids":[10,11],"uptime":0.5,"outcome":null,"listeners":[],"paths":[],"connections":{"owed":0,"unknown":0,"quiet":0,"expired":0}}"#,
+        );
+        assert_reads_and_writes(
+            &Reply::Progress { step: Step::Switched(generation), text: Step::Switched(generation).text() },
+            r#"{"say":"progress","step":{"switched":2},"text":"generation 2 serves"}"#,
+        );
+    }
+
+    fn assert_reads_and_writes<T: Serialize + serde::de::DeserializeOwned + PartialEq + Debug>(
+        value: &T,
+        written: &str,
+    ) {
+        let text = serde_json::to_string(value).expect("it can be written");
+        assert_eq!(text, written);
+        let read: T = serde_json::from_str(&text).expect("and read");
+        assert_eq!(read, *value);
     }
 }

@@ -7,11 +7,12 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use adieu_linux::diag::{self, Place, Socket, state};
+use adieu_core::ids::Pid;
+use adieu_linux::diag::{self, LocalPort, Socket, state};
 use adieu_linux::{descriptors, process};
 
 /// A process that holds a listening socket: pid and start time.
-type Holder = (i32, u64);
+type Holder = (Pid, u64);
 
 /// The sockets that can get a connection to an address, and who holds them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub(crate) struct Listeners {
 /// that may block.
 pub(crate) fn at(address: SocketAddr) -> Option<Listeners> {
     // Sockets of both families: one of IPv6 can be open for both.
-    let places = [Place { port: address.port(), v6: false }, Place { port: address.port(), v6: true }];
+    let places = [LocalPort { port: address.port(), v6: false }, LocalPort { port: address.port(), v6: true }];
     let all = diag::tcp_sockets(&places, &[state::LISTEN]).ok()?;
     let sockets: BTreeMap<u64, _> = nearest(address.ip(), &all).map(|socket| (socket.inode, BTreeSet::new())).collect();
     let mut found = Listeners { sockets, programs: BTreeMap::new(), blind: false };
@@ -53,7 +54,7 @@ fn nearest(ip: IpAddr, all: &[Socket]) -> impl Iterator<Item = &Socket> {
 }
 
 impl Listeners {
-    fn look_at(&mut self, pid: i32) {
+    fn look_at(&mut self, pid: Pid) {
         let held = match descriptors::sockets(pid) {
             Ok(held) => held,
             Err(error) => {
@@ -124,8 +125,11 @@ mod tests {
 
     fn listeners(sockets: &[(u64, &[i32])], programs: &[(i32, &str)]) -> Listeners {
         Listeners {
-            sockets: sockets.iter().map(|(inode, pids)| (*inode, pids.iter().map(|pid| (*pid, 1)).collect())).collect(),
-            programs: programs.iter().map(|(pid, program)| ((*pid, 1), PathBuf::from(program))).collect(),
+            sockets: sockets
+                .iter()
+                .map(|(inode, pids)| (*inode, pids.iter().map(|pid| (Pid::new(*pid), 1)).collect()))
+                .collect(),
+            programs: programs.iter().map(|(pid, program)| ((Pid::new(*pid), 1), PathBuf::from(program))).collect(),
             blind: false,
         }
     }
@@ -135,7 +139,7 @@ mod tests {
         let socket = |ip: IpAddr| {
             let listener = TcpListener::bind((ip, 0)).expect("a port is free");
             let address = listener.local_addr().expect("it has one");
-            let all = diag::tcp_sockets(&[Place::of(address)], &[state::LISTEN]).expect("they can be listed");
+            let all = diag::tcp_sockets(&[LocalPort::of(address)], &[state::LISTEN]).expect("they can be listed");
             all.into_iter().find(|socket| socket.local == address).expect("it listens")
         };
         let [here, any, both] = [LOCALHOST, Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()].map(socket);

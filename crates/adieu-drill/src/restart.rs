@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use adieu_core::ids::Pid;
 use adieu_core::signal::Signal;
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::process;
@@ -55,9 +56,9 @@ struct Running(Child);
 impl Drop for Running {
     fn drop(&mut self) {
         // None when it has been waited for: then its number may be somebody else's, and what it left is meant to stay.
-        let Some(root) = self.0.id().and_then(|pid| i32::try_from(pid).ok()) else { return };
+        let Some(root) = self.0.id().and_then(|pid| i32::try_from(pid).ok()).map(Pid::new) else { return };
         // Nobody may start anybody while they are killed: each is opened, stopped, and only then its children looked at.
-        let mut tree: Vec<(i32, Pidfd)> = Vec::new();
+        let mut tree: Vec<(Pid, Pidfd)> = Vec::new();
         let mut new = vec![root];
         while !new.is_empty() {
             let opened = new.iter().filter_map(|pid| Some((*pid, Pidfd::open(*pid).ok()?)));
@@ -105,7 +106,7 @@ mod tests {
         let hung = restart(&command, Duration::from_secs(4)).await;
         assert_eq!(hung, Err(Failed::Hung(command, Duration::from_secs(4))));
         let pids = std::fs::read_to_string(file).expect("it was written");
-        let pids: Vec<i32> = pids.lines().map(|pid| pid.parse().expect("a number")).collect();
+        let pids: Vec<Pid> = pids.lines().map(|pid| pid.parse().expect("a number")).collect();
         assert_eq!(pids.len(), 2);
         for pid in pids {
             while process::stat(pid).is_ok_and(|stat| stat.state != 'Z') {

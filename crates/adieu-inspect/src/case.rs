@@ -11,7 +11,7 @@ use crate::supervisors::{self, Supervision};
 use crate::target::{NoTarget, Target};
 
 /// What is judged.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Case {
     /// The process, as it was seen.
     #[serde(flatten)]

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use adieu_linux::diag::{self, Place, state};
+use adieu_core::ids::Pid;
+use adieu_linux::diag::{self, LocalPort, state};
 use adieu_linux::proc::{self, Unread, cgroup, mounts, stat, words};
 use adieu_linux::{descriptors, process};
 
@@ -16,7 +17,7 @@ use crate::target::{NoTarget, Target};
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
     /// These.
-    pub pids: Vec<i32>,
+    pub pids: Vec<Pid>,
     /// Those that listen on this TCP port, with whatever address and family.
     pub port: Option<u16>,
     /// Those whose program file or name is this.
@@ -67,7 +68,7 @@ impl Selection {
 /// # Errors
 /// [`SelectError`].
 pub fn select(wanted: &Selection) -> Result<Vec<Target>, SelectError> {
-    let mut targets: BTreeMap<i32, Target> = BTreeMap::new();
+    let mut targets: BTreeMap<Pid, Target> = BTreeMap::new();
     for pid in &wanted.pids {
         targets.insert(*pid, Target::open(*pid)?);
     }
@@ -82,15 +83,15 @@ pub fn select(wanted: &Selection) -> Result<Vec<Target>, SelectError> {
 }
 
 fn search(wanted: &Selection) -> Result<Vec<Target>, SelectError> {
-    let mut candidates: BTreeSet<i32> = match &wanted.cgroup {
+    let mut candidates: BTreeSet<Pid> = match &wanted.cgroup {
         Some(place) => in_cgroup(place)?.into_iter().collect(),
         None => proc::processes().unwrap_or_default().into_iter().collect(),
     };
     let own = lineage(process::own_pid());
     candidates.retain(|pid| !own.contains(pid));
     let sockets = wanted.port.map(sockets_on).transpose()?;
-    let fits = |pid: i32| fits(wanted, pid, sockets.as_ref().map(|(inodes, _)| inodes));
-    let mut found: Vec<i32> = candidates.into_iter().filter(|pid| fits(*pid)).collect();
+    let fits = |pid: Pid| fits(wanted, pid, sockets.as_ref().map(|(inodes, _)| inodes));
+    let mut found: Vec<Pid> = candidates.into_iter().filter(|pid| fits(*pid)).collect();
     if let (true, Some(port), Some((_, owner))) = (found.is_empty(), wanted.port, &sockets) {
         return Err(SelectError::PortHidden(port, *owner));
     }
@@ -101,14 +102,14 @@ fn search(wanted: &Selection) -> Result<Vec<Target>, SelectError> {
     Ok(found.into_iter().filter_map(|pid| Target::open(pid).ok()).filter(|target| fits(target.pid())).collect())
 }
 
-fn fits(wanted: &Selection, pid: i32, inodes: Option<&BTreeSet<u64>>) -> bool {
+fn fits(wanted: &Selection, pid: Pid, inodes: Option<&BTreeSet<u64>>) -> bool {
     wanted.exe.as_deref().is_none_or(|name| runs(pid, name))
         && wanted.text.as_deref().is_none_or(|text| says(pid, text))
         && inodes.is_none_or(|inodes| holds(pid, inodes))
 }
 
 /// By its file, by the name that it has, or by the script that an interpreter runs.
-fn runs(pid: i32, name: &str) -> bool {
+fn runs(pid: Pid, name: &str) -> bool {
     let program = proc::executable(pid).ok();
     // What the kernel appends to a file that is gone, by an upgrade perhaps, is no part of its name.
     let program = program.as_deref().and_then(Path::to_str).map(|path| path.strip_suffix(" (deleted)").unwrap_or(path));
@@ -130,32 +131,32 @@ fn is_interpreter(program: &str) -> bool {
 }
 
 /// The first argument that is no option: of what runs a script, that script.
-fn script(pid: i32) -> Option<String> {
+fn script(pid: Pid) -> Option<String> {
     let words = words::cmdline(pid).ok()?;
     let first = words.iter().skip(1).map(|word| word.to_string_lossy()).find(|word| !word.starts_with('-'));
     // After -c and -e comes the program itself, after -m the name of a module.
     first.map(std::borrow::Cow::into_owned)
 }
 
-fn says(pid: i32, text: &str) -> bool {
+fn says(pid: Pid, text: &str) -> bool {
     let words = words::cmdline(pid).unwrap_or_default();
     let line: Vec<String> = words.iter().map(|word| word.to_string_lossy().into_owned()).collect();
     line.join(" ").contains(text)
 }
 
-fn holds(pid: i32, inodes: &BTreeSet<u64>) -> bool {
+fn holds(pid: Pid, inodes: &BTreeSet<u64>) -> bool {
     descriptors::sockets(pid).is_ok_and(|held| held.iter().any(|(_, inode)| inodes.contains(inode)))
 }
 
 /// The listening sockets on a port, and the user of one of them.
 fn sockets_on(port: u16) -> Result<(BTreeSet<u64>, u32), SelectError> {
-    let places = [false, true].map(|v6| Place { port, v6 });
+    let places = [false, true].map(|v6| LocalPort { port, v6 });
     let sockets = diag::tcp_sockets(&places, &[state::LISTEN]).map_err(SelectError::System)?;
     let owner = sockets.first().ok_or(SelectError::PortFree(port))?.user;
     Ok((sockets.iter().map(|socket| socket.inode).collect(), owner))
 }
 
-fn in_cgroup(place: &Path) -> Result<Vec<i32>, SelectError> {
+fn in_cgroup(place: &Path) -> Result<Vec<Pid>, SelectError> {
     let error = |why| SelectError::NoCgroup(place.to_owned(), why);
     if let Ok(found) = cgroup::processes(place) {
         return Ok(found);
@@ -169,18 +170,20 @@ fn in_cgroup(place: &Path) -> Result<Vec<i32>, SelectError> {
 
 /// A process and its parents, up to the first.
 #[must_use]
-pub fn lineage(pid: i32) -> BTreeSet<i32> {
+pub fn lineage(pid: Pid) -> BTreeSet<Pid> {
     let mut all = BTreeSet::new();
-    let mut next = pid;
-    while next > 0 && all.insert(next) {
-        next = stat::read(next).map_or(0, |stat| stat.ppid);
+    let mut next = Some(pid);
+    while let Some(pid) = next
+        && all.insert(pid)
+    {
+        next = stat::read(pid).ok().and_then(|stat| stat.ppid);
     }
     all
 }
 
 /// Those of which no parent, however far up, is among them.
-fn topmost(found: &[i32]) -> Vec<i32> {
-    let below = |pid: &i32| lineage(*pid).iter().any(|above| above != pid && found.contains(above));
+fn topmost(found: &[Pid]) -> Vec<Pid> {
+    let below = |pid: &Pid| lineage(*pid).iter().any(|above| above != pid && found.contains(above));
     found.iter().copied().filter(|pid| !below(pid)).collect()
 }
 
@@ -208,7 +211,7 @@ pub enum Refusal {
 pub fn refuse(facts: &Facts) -> Result<(), Refusal> {
     let own = process::own_pid();
     match facts.pid {
-        1 => Err(Refusal::Init),
+        Pid::INIT => Err(Refusal::Init),
         pid if pid == own => Err(Refusal::Itself),
         pid if lineage(own).contains(&pid) => Err(Refusal::Ancestor),
         _ if facts.kernel_thread => Err(Refusal::KernelThread),
@@ -222,7 +225,7 @@ pub fn everybody(user: Option<u32>) -> Vec<Case> {
     use std::os::unix::fs::MetadataExt;
     let mut pids = proc::processes().unwrap_or_default();
     pids.sort_unstable();
-    let owned = |pid: &i32| {
+    let owned = |pid: &Pid| {
         user.is_none_or(|user| std::fs::metadata(format!("/proc/{pid}")).is_ok_and(|meta| meta.uid() == user))
     };
     let all = pids.into_iter().filter(owned).filter_map(|pid| facts::glance(pid).ok());
@@ -259,7 +262,7 @@ mod tests {
                 break found;
             }
         };
-        assert_eq!(found.iter().map(Target::pid).collect::<Vec<_>>(), [child.id() as i32]);
+        assert_eq!(found.iter().map(Target::pid).collect::<Vec<_>>(), [Pid::new(child.id() as i32)]);
         let other = Selection { exe: Some("sheep".into()), ..wanted };
         assert!(matches!(select(&other), Err(SelectError::Nothing)));
         child.kill().expect("ours");
@@ -282,15 +285,15 @@ mod tests {
         let mut children =
             [start(Path::new("/bin/sh"), script.as_os_str()), start(&copy, thousand), start(&link, thousand)];
         for (child, name) in children.iter().zip([&script, &copy, &link]) {
-            let pid = child.id() as i32;
+            let pid = Pid::new(child.id() as i32);
             while !runs(pid, name.to_str().expect("text")) {
                 std::thread::yield_now();
             }
             assert!(!runs(pid, "/bin/cat") && !runs(pid, "1000"), "{}", name.display());
         }
         std::fs::remove_file(&copy).expect("ours");
-        assert!(runs(children[1].id() as i32, copy.to_str().expect("text")), "its file is gone");
-        assert!(runs(children[0].id() as i32, "a-script-with-a-long-name"));
+        assert!(runs(Pid::new(children[1].id() as i32), copy.to_str().expect("text")), "its file is gone");
+        assert!(runs(Pid::new(children[0].id() as i32), "a-script-with-a-long-name"));
         for child in &mut children {
             adieu_linux::signals::signal_group(child.id() as i32, adieu_core::signal::Signal::KILL).expect("ours");
             child.wait().expect("it has ended");
@@ -300,13 +303,13 @@ mod tests {
 
     #[test]
     fn the_dangerous_ones_are_refused() {
-        let facts = |pid| Facts { pid, ..Facts::default() };
-        assert_eq!(refuse(&facts(1)), Err(Refusal::Init));
+        let facts = Facts::of;
+        assert_eq!(refuse(&facts(Pid::INIT)), Err(Refusal::Init));
         assert_eq!(refuse(&facts(process::own_pid())), Err(Refusal::Itself));
         let parent = stat::read(process::own_pid()).expect("ours").ppid;
-        assert_eq!(refuse(&facts(parent)), Err(Refusal::Ancestor));
-        assert_eq!(refuse(&Facts { kernel_thread: true, ..facts(i32::MAX) }), Err(Refusal::KernelThread));
-        assert_eq!(refuse(&facts(i32::MAX)), Ok(()));
+        assert_eq!(refuse(&facts(parent.expect("it is in our namespace"))), Err(Refusal::Ancestor));
+        assert_eq!(refuse(&Facts { kernel_thread: true, ..facts(Pid::new(i32::MAX)) }), Err(Refusal::KernelThread));
+        assert_eq!(refuse(&facts(Pid::new(i32::MAX))), Ok(()));
     }
 
     #[test]

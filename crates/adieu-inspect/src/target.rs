@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use adieu_core::ids::Pid;
 use adieu_core::signal::Signal;
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::proc::{Unread, stat};
@@ -15,22 +16,22 @@ use adieu_linux::proc::{Unread, stat};
 pub enum NoTarget {
     /// No process has this pid.
     #[error("there is no process {0}")]
-    Gone(i32),
+    Gone(Pid),
     /// The number is one of a thread; its process is the second.
     #[error("{0} is a thread of process {1}")]
-    Thread(i32, i32),
+    Thread(i32, Pid),
     /// It is there and `/proc` does not show it: mounted with `hidepid=`, or not mounted.
     #[error("process {0} is there, but /proc does not show it to this user (hidepid=)")]
-    Hidden(i32),
+    Hidden(Pid),
     /// The kernel refused.
     #[error("process {0} cannot be opened: errno {1}")]
-    System(i32, i32),
+    System(Pid, i32),
 }
 
 /// A process, held by its pidfd.
 #[derive(Debug)]
 pub struct Target {
-    pid: i32,
+    pid: Pid,
     start_time: u64,
     pidfd: Pidfd,
 }
@@ -40,7 +41,7 @@ impl Target {
     ///
     /// # Errors
     /// [`NoTarget`].
-    pub fn open(pid: i32) -> Result<Self, NoTarget> {
+    pub fn open(pid: Pid) -> Result<Self, NoTarget> {
         let pidfd = Pidfd::open(pid).map_err(|error| match error.raw_os_error() {
             Some(libc_errno::ESRCH) => NoTarget::Gone(pid),
             // A thread that leads no group, and numbers that no process can have.
@@ -58,7 +59,7 @@ impl Target {
 
     /// Its pid.
     #[must_use]
-    pub fn pid(&self) -> i32 {
+    pub fn pid(&self) -> Pid {
         self.pid
     }
 
@@ -110,9 +111,9 @@ mod libc_errno {
     pub(super) const EINVAL: i32 = 22;
 }
 
-fn leader(pid: i32) -> NoTarget {
-    match adieu_linux::process::thread_group(pid) {
-        Ok(leader) if leader != pid => NoTarget::Thread(pid, leader),
+fn leader(pid: Pid) -> NoTarget {
+    match adieu_linux::process::thread_group(pid.number()) {
+        Ok(leader) if leader != pid => NoTarget::Thread(pid.number(), leader),
         _ => NoTarget::Gone(pid),
     }
 }
@@ -128,7 +129,7 @@ mod tests {
     #[test]
     fn a_child_is_held_until_it_is_reaped_and_not_its_successor() {
         let mut child = std::process::Command::new("sleep").arg("100").spawn().expect("started");
-        let target = Target::open(child.id() as i32).expect("it is there");
+        let target = Target::open(Pid::new(child.id() as i32)).expect("it is there");
         assert!(target.is_there() && !target.has_ended() && target.may_signal());
         target.send(Signal::KILL).expect("ours");
         while !target.has_ended() {
@@ -142,15 +143,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_held_says_why() {
-        for pid in [i32::MAX, 0, -1] {
+        for pid in [i32::MAX, 0, -1].map(Pid::new) {
             assert_eq!(Target::open(pid).expect_err("nobody"), NoTarget::Gone(pid));
         }
         let (send, wait) = std::sync::mpsc::channel::<()>();
         let thread = std::thread::spawn(move || wait.recv());
         let me = adieu_linux::process::own_pid();
         let threads = adieu_linux::proc::threads(me).expect("ours");
-        let other = threads.into_iter().find(|tid| *tid != me).expect("just started");
-        assert_eq!(Target::open(other).expect_err("a thread"), NoTarget::Thread(other, me));
+        let other = threads.into_iter().find(|tid| *tid != me.number()).expect("just started");
+        assert_eq!(Target::open(Pid::new(other)).expect_err("a thread"), NoTarget::Thread(other, me));
         drop(send);
         assert!(thread.join().expect("no panic").is_err());
     }

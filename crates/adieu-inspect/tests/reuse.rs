@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use adieu_core::ids::Pid;
 use adieu_core::ladder::Force;
 use adieu_core::signal::Signal;
 use adieu_inspect::facts::Facts;
@@ -85,7 +86,7 @@ fn inside() {
 fn held(options: &Options) {
     for round in 0..rounds() {
         let old = meant("0.5");
-        let target = Target::open(old.id() as i32).expect("it is there");
+        let target = Target::open(Pid::new(old.id() as i32)).expect("it is there");
         let new = replace(old);
         assert!(target.has_ended() && target.send(Signal::TERM).is_err(), "round {round}");
         let outcomes = stop(vec![target], options, &mut Nobody).expect("it can be waited for");

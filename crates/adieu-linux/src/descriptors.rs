@@ -7,6 +7,10 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::Mutex;
 
+pub use libc::{O_CLOEXEC, O_NONBLOCK};
+
+use adieu_core::ids::Pid;
+
 use crate::whole::read_text;
 use crate::{cvt, cvt_long};
 
@@ -14,7 +18,7 @@ use crate::{cvt, cvt_long};
 ///
 /// # Errors
 /// EACCES without PTRACE_MODE_READ over the process; ENOENT when the descriptor or the process is gone.
-pub fn socket_inode(pid: i32, fd: i32) -> io::Result<Option<u64>> {
+pub fn socket_inode(pid: Pid, fd: i32) -> io::Result<Option<u64>> {
     Ok(parse_socket_link(fs::read_link(format!("/proc/{pid}/fd/{fd}"))?.as_os_str()))
 }
 
@@ -22,7 +26,7 @@ pub fn socket_inode(pid: i32, fd: i32) -> io::Result<Option<u64>> {
 ///
 /// # Errors
 /// As [`socket_inode`]; descriptors that vanish during the walk are left out.
-pub fn sockets(pid: i32) -> io::Result<Vec<(i32, u64)>> {
+pub fn sockets(pid: Pid) -> io::Result<Vec<(i32, u64)>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
         let Ok(entry) = entry else { continue };
@@ -61,7 +65,7 @@ fn parse_socket_link(target: &OsStr) -> Option<u64> {
 ///
 /// # Errors
 /// As [`socket_inode`]; EOPNOTSUPP when it is not a socket.
-pub fn socket_protocol(pid: i32, fd: i32) -> io::Result<String> {
+pub fn socket_protocol(pid: Pid, fd: i32) -> io::Result<String> {
     let path = CString::new(format!("/proc/{pid}/fd/{fd}")).map_err(io::Error::other)?;
     let mut name = [0u8; 64];
     // SAFETY: both strings end with NUL; `name` has the given length and outlives the call.
@@ -76,7 +80,7 @@ pub fn socket_protocol(pid: i32, fd: i32) -> io::Result<String> {
 ///
 /// # Errors
 /// As [`socket_inode`].
-pub fn flags(pid: i32, fd: i32) -> io::Result<i32> {
+pub fn flags(pid: Pid, fd: i32) -> io::Result<i32> {
     let text = crate::whole::read_text(format!("/proc/{pid}/fdinfo/{fd}"))?;
     let octal = text.lines().find_map(|line| line.strip_prefix("flags:")).map(str::trim);
     octal
@@ -87,7 +91,7 @@ pub fn flags(pid: i32, fd: i32) -> io::Result<i32> {
 /// Whether an epoll instance of `pid` waits for descriptor `fd`: it would go on waiting for the old socket, were another put
 /// in its place. False where that cannot be seen.
 #[must_use]
-pub fn is_polled(pid: i32, fd: i32) -> bool {
+pub fn is_polled(pid: Pid, fd: i32) -> bool {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/fdinfo")) else { return false };
     let waits = |text: String| {
         text.lines()

@@ -100,14 +100,14 @@ pub struct Identity {
 
 /// A local port of one family of sockets. A socket of IPv6 may have connections of both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
+pub struct LocalPort {
     /// The port; 0 for all.
     pub port: u16,
     /// Whether its sockets are of IPv6.
     pub v6: bool,
 }
 
-impl Place {
+impl LocalPort {
     /// Where a listener at this address has its connections.
     #[must_use]
     pub fn of(address: SocketAddr) -> Self {
@@ -228,7 +228,7 @@ impl Netlink {
 ///
 /// # Errors
 /// EPERM where netlink is refused; ENOENT on kernels without inet_diag.
-pub fn tcp_sockets(places: &[Place], states: &[u8]) -> io::Result<Vec<Socket>> {
+pub fn tcp_sockets(places: &[LocalPort], states: &[u8]) -> io::Result<Vec<Socket>> {
     let mask = states.iter().fold(0u32, |mask, state| mask | 1 << state);
     let mut found = Vec::new();
     for place in places {
@@ -291,7 +291,7 @@ mod tests {
         for (listener, v6) in [("127.0.0.1:0", false), ("[::]:0", true)] {
             let listener = std::net::TcpListener::bind(listener).expect("bind");
             let address = listener.local_addr().expect("address");
-            let place = [Place { port: address.port(), v6 }];
+            let place = [LocalPort { port: address.port(), v6 }];
             let mut client = std::net::TcpStream::connect(("127.0.0.1", address.port())).expect("connect");
             let before = tcp_sockets(&place, &[state::ESTABLISHED]).expect("dump");
             assert_eq!(before.len(), 1);
@@ -306,7 +306,7 @@ mod tests {
             let listeners = tcp_sockets(&place, &[state::LISTEN]).expect("dump");
             assert_eq!(listeners.len(), 1);
             assert_eq!(listeners[0].endpoint(), Endpoint { address, v6_only: false, interface: 0 });
-            assert_eq!(tcp_sockets(&[Place { v6: !v6, ..place[0] }], &[state::LISTEN]).expect("dump"), []);
+            assert_eq!(tcp_sockets(&[LocalPort { v6: !v6, ..place[0] }], &[state::LISTEN]).expect("dump"), []);
         }
     }
 
@@ -323,7 +323,7 @@ mod tests {
                     (std::net::TcpStream::connect(address).expect("connect"), listener.accept().expect("accept").0)
                 })
                 .collect();
-            let place = [Place { port: address.port(), v6 }];
+            let place = [LocalPort { port: address.port(), v6 }];
             let listed = tcp_sockets(&place, &[state::ESTABLISHED]).expect("dump");
             assert_eq!(listed.len(), 100);
             let identities = || listed.iter().map(|socket| socket.identity);

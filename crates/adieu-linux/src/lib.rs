@@ -14,21 +14,22 @@ macro_rules! traced {
 }
 
 pub mod barrier;
+pub mod blocked;
 pub mod clock;
 pub mod connections;
 pub mod descriptors;
 pub mod diag;
 pub mod entry;
 pub mod environment;
-pub mod fdpass;
+pub mod errno;
 pub mod memory;
-pub mod named;
 pub mod netns;
 pub mod pidfd;
 pub mod poll;
 pub mod proc;
 pub mod process;
 pub mod reuseport;
+pub mod scm_rights;
 pub mod seccomp;
 pub mod signals;
 pub mod sockaddr;
@@ -37,8 +38,8 @@ pub mod spawn;
 #[cfg(feature = "trace")]
 pub mod trace;
 pub mod tty;
+pub mod unix_socket;
 pub mod wait;
-pub mod waiting;
 mod whole;
 
 use std::io;

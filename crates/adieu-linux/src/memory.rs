@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-/// Reads `length` bytes at `address` of the thread or process `pid`.
+/// Reads `length` bytes at `address` of the thread `tid`, which may be a process's main thread.
 ///
 /// # Errors
 /// EACCES for an undumpable process without CAP_SYS_PTRACE; EIO for an unmapped address; ENOENT when it has ended.
-pub fn read(pid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
-    let file = File::open(format!("/proc/{pid}/mem"))?;
+pub fn read(tid: i32, address: u64, length: usize) -> io::Result<Vec<u8>> {
+    let file = File::open(format!("/proc/{tid}/mem"))?;
     let mut bytes = vec![0; length];
     file.read_exact_at(&mut bytes, address)?;
     Ok(bytes)

@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use adieu_core::ids::Pid;
 use adieu_core::signal::Signal;
 
 use crate::cvt_long;
@@ -18,9 +19,9 @@ impl Pidfd {
     ///
     /// # Errors
     /// ESRCH when there is none; EINVAL when `pid` is a thread that leads no group; EMFILE; ENOSYS before Linux 5.3.
-    pub fn open(pid: i32) -> io::Result<Self> {
+    pub fn open(pid: Pid) -> io::Result<Self> {
         // SAFETY: takes two integers; the result is a fresh descriptor or -1.
-        let fd = cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
+        let fd = cvt_long(unsafe { libc::syscall(libc::SYS_pidfd_open, pid.number(), 0) })?;
         // SAFETY: the kernel has just created this descriptor for us; nobody else owns it. Descriptors fit an i32.
         Ok(Self(unsafe { OwnedFd::from_raw_fd(fd as i32) }))
     }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs;
 use std::io;
 
+use adieu_core::ids::Pid;
 use adieu_core::signal::Signal;
 
 use crate::cvt;
@@ -14,7 +15,7 @@ use crate::whole::{read_text, read_whole};
 ///
 /// # Errors
 /// ENOENT when there is no such process; `InvalidData` when the line is not as proc(5) says.
-pub fn stat(pid: i32) -> io::Result<Stat> {
+pub fn stat(pid: Pid) -> io::Result<Stat> {
     let bytes = read_whole(format!("/proc/{pid}/stat"))?;
     parse_stat(&bytes)
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat is malformed")))
@@ -24,7 +25,7 @@ pub fn stat(pid: i32) -> io::Result<Stat> {
 ///
 /// # Errors
 /// ENOENT when there is no such thread.
-pub fn thread_group(tid: i32) -> io::Result<i32> {
+pub fn thread_group(tid: i32) -> io::Result<Pid> {
     let text = read_text(format!("/proc/{tid}/status"))?;
     let field = text.lines().find_map(|line| line.strip_prefix("Tgid:"));
     field
@@ -32,11 +33,12 @@ pub fn thread_group(tid: i32) -> io::Result<i32> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{tid}/status has no Tgid")))
 }
 
-/// The numbers that process `pid` has, in our PID namespace first and in its own last.
+/// The numbers that process `pid` has, in our PID namespace first and in its own last: bare, as they mean nothing without the
+/// namespace.
 ///
 /// # Errors
 /// ENOENT when there is no such process.
-pub fn numbers(pid: i32) -> io::Result<Vec<i32>> {
+pub fn numbers(pid: Pid) -> io::Result<Vec<i32>> {
     let text = read_text(format!("/proc/{pid}/status"))?;
     let field = text.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
     Ok(field.split_ascii_whitespace().filter_map(|number| number.parse().ok()).collect())
@@ -46,12 +48,12 @@ pub fn numbers(pid: i32) -> io::Result<Vec<i32>> {
 ///
 /// One pass may miss a child while others come and go: callers repeat until the tree is known to be empty.
 #[must_use]
-pub fn children(pid: i32) -> Vec<i32> {
+pub fn children(pid: Pid) -> Vec<Pid> {
     let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
     let mut found = Vec::new();
     for task in tasks.flatten() {
         if let Ok(text) = read_text(task.path().join("children")) {
-            found.extend(text.split_ascii_whitespace().filter_map(|number| number.parse::<i32>().ok()));
+            found.extend(text.split_ascii_whitespace().filter_map(|number| number.parse::<Pid>().ok()));
         }
     }
     found
@@ -59,7 +61,7 @@ pub fn children(pid: i32) -> Vec<i32> {
 
 /// All descendants of `root` (without `root`), parents before children.
 #[must_use]
-pub fn descendants(root: i32) -> Vec<i32> {
+pub fn descendants(root: Pid) -> Vec<Pid> {
     let mut found = Vec::new();
     let mut queue = VecDeque::from(children(root));
     while let Some(pid) = queue.pop_front() {
@@ -73,7 +75,7 @@ pub fn descendants(root: i32) -> Vec<i32> {
 ///
 /// # Errors
 /// ENOENT when there is no such process.
-pub fn user(pid: i32) -> io::Result<u32> {
+pub fn user(pid: Pid) -> io::Result<u32> {
     let text = read_text(format!("/proc/{pid}/status"))?;
     let field = text.lines().find_map(|line| line.strip_prefix("Uid:"));
     field
@@ -85,7 +87,7 @@ pub fn user(pid: i32) -> io::Result<u32> {
 ///
 /// # Errors
 /// ENOENT when there is no such process; `InvalidData` before Linux 4.7.
-pub fn umask(pid: i32) -> io::Result<u32> {
+pub fn umask(pid: Pid) -> io::Result<u32> {
     let text = read_text(format!("/proc/{pid}/status"))?;
     let field = text.lines().find_map(|line| line.strip_prefix("Umask:"));
     field
@@ -102,9 +104,9 @@ pub fn own_user() -> u32 {
 
 /// This process.
 #[must_use]
-pub fn own_pid() -> i32 {
+pub fn own_pid() -> Pid {
     // SAFETY: cannot fail and touches no memory.
-    unsafe { libc::getpid() }
+    Pid::new(unsafe { libc::getpid() })
 }
 
 /// Sends `signal` to a child of this process that has not been reaped (`kill(2)`): of others the number may have become
@@ -112,16 +114,16 @@ pub fn own_pid() -> i32 {
 ///
 /// # Errors
 /// EPERM when it has become another user's.
-pub fn signal_child(pid: i32, signal: Signal) -> io::Result<()> {
+pub fn signal_child(pid: Pid, signal: Signal) -> io::Result<()> {
     // SAFETY: takes integers only.
-    traced!(cvt(unsafe { libc::kill(pid, signal.number()) }), "send {signal} to a child")?;
+    traced!(cvt(unsafe { libc::kill(pid.number(), signal.number()) }), "send {signal} to a child")?;
     Ok(())
 }
 
 /// How often the kernel has killed for memory in the memory cgroup of `pid` (`oom_kill` of `memory.events` in v2, of
 /// `memory.oom_control` in v1), with the directory it was read from. `None` where there is no such counter.
 #[must_use]
-pub fn oom_kills(pid: i32) -> Option<(std::path::PathBuf, u64)> {
+pub fn oom_kills(pid: Pid) -> Option<(std::path::PathBuf, u64)> {
     let text = read_text(format!("/proc/{pid}/cgroup")).ok()?;
     text.lines().find_map(|line| {
         let mut parts = line.splitn(3, ':');
@@ -154,6 +156,6 @@ mod tests {
     fn this_process_is_its_parents_child() {
         let me = stat(own_pid()).expect("own stat");
         assert_eq!(me.pid, own_pid());
-        assert!(descendants(me.ppid).contains(&me.pid));
+        assert!(me.ppid.is_some_and(|parent| descendants(parent).contains(&me.pid)));
     }
 }

@@ -44,3 +44,18 @@ pub fn take_new(socket: BorrowedFd<'_>) -> io::Result<()> {
 pub fn drop_new(socket: BorrowedFd<'_>) -> io::Result<()> {
     attach(socket, libc::SO_ATTACH_FILTER, &[Instruction { code: 0x06, jt: 0, jf: 0, k: 0 }])
 }
+
+/// Lets connections in the queue of a listener that goes move to another one of its group (`net.ipv4.tcp_migrate_req`,
+/// `ip-sysctl.rst`), for groups that are made from now on in this network namespace.
+///
+/// # Errors
+/// EACCES or EROFS without the right; ENOENT before Linux 5.14.
+pub fn allow_migration() -> io::Result<()> {
+    std::fs::write("/proc/sys/net/ipv4/tcp_migrate_req", "1")
+}
+
+/// Whether [`allow_migration`] is in force here.
+#[must_use]
+pub fn may_migrate() -> bool {
+    std::fs::read_to_string("/proc/sys/net/ipv4/tcp_migrate_req").is_ok_and(|text| text.trim() == "1")
+}

@@ -38,8 +38,10 @@ pub const LISTENER_OPTIONS: &[(i32, i32)] = &[
     (libc::IPPROTO_TCP, libc::TCP_CONGESTION),
 ];
 
-/// A system call that waits for an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A system call that waits for an answer. It cannot be copied: [`Notifier::proceed`] and [`Notifier::reply`] take it, so
+/// that it is answered at most once, and whoever drops it says so.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the caller waits until its call is answered"]
 pub struct Call {
     /// Identifies the notification in the answer.
     pub id: u64,
@@ -179,9 +181,9 @@ fn load(flags: u64, filter: &libc::sock_fprog) -> io::Result<OwnedFd> {
 
 /// The supervisor's end of a filter.
 #[derive(Debug)]
-pub struct Listener(OwnedFd);
+pub struct Notifier(OwnedFd);
 
-impl Listener {
+impl Notifier {
     /// Takes over a descriptor made by [`watch_self`].
     #[must_use]
     pub fn new(fd: OwnedFd) -> Self {
@@ -192,7 +194,7 @@ impl Listener {
     ///
     /// # Errors
     /// ENOENT when the caller was killed meanwhile: normal, go on.
-    pub fn receive(&self) -> io::Result<Option<Call>> {
+    pub fn receive(&self) -> io::Result<Call> {
         let mut notice = MaybeUninit::<libc::seccomp_notif>::zeroed();
         // SAFETY: zeroed as the kernel demands, of the size that the request number states.
         cvt(unsafe { libc::ioctl(self.0.as_raw_fd(), NOTIF_RECV as _, notice.as_mut_ptr()) })?;
@@ -206,13 +208,14 @@ impl Listener {
             _ => CallKind::OwnListener,
         };
         traced!(io::Result::Ok(()), "the program calls {kind:?}")?;
-        Ok(Some(Call { id: notice.id, tid: notice.pid as i32, kind, args: notice.data.args }))
+        Ok(Call { id: notice.id, tid: notice.pid as i32, kind, args: notice.data.args })
     }
 
     /// Whether the caller still waits: check after having looked at its memory or descriptors, as its pid may have been
     /// taken by another process.
     #[must_use]
-    pub fn is_valid(&self, id: u64) -> bool {
+    pub fn is_valid(&self, call: &Call) -> bool {
+        let id = call.id;
         // SAFETY: `id` lives for the call and has the size that the request number states.
         unsafe { libc::ioctl(self.0.as_raw_fd(), NOTIF_ID_VALID as _, &raw const id) == 0 }
     }
@@ -221,20 +224,20 @@ impl Listener {
     ///
     /// # Errors
     /// ENOENT when the caller has been killed.
-    pub fn proceed(&self, id: u64) -> io::Result<()> {
-        self.answer(id, 0, 0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32)
+    pub fn proceed(&self, call: Call) -> io::Result<()> {
+        self.answer(&call, 0, 0, libc::SECCOMP_USER_NOTIF_FLAG_CONTINUE as u32)
     }
 
     /// Answers instead of the kernel: `Ok(())` is 0, an error is its errno.
     ///
     /// # Errors
     /// As [`Self::proceed`].
-    pub fn reply(&self, id: u64, result: Result<(), i32>) -> io::Result<()> {
-        self.answer(id, 0, result.err().map_or(0, |errno| -errno), 0)
+    pub fn reply(&self, call: Call, result: Result<(), i32>) -> io::Result<()> {
+        self.answer(&call, 0, result.err().map_or(0, |errno| -errno), 0)
     }
 
-    fn answer(&self, id: u64, val: i64, error: i32, flags: u32) -> io::Result<()> {
-        let answer = libc::seccomp_notif_resp { id, val, error, flags };
+    fn answer(&self, call: &Call, val: i64, error: i32, flags: u32) -> io::Result<()> {
+        let answer = libc::seccomp_notif_resp { id: call.id, val, error, flags };
         // SAFETY: `answer` lives for the call and has the size that the request number states.
         let sent = cvt(unsafe { libc::ioctl(self.0.as_raw_fd(), NOTIF_SEND as _, &raw const answer) });
         traced!(sent, "answer {error}, flags {flags}")?;
@@ -245,9 +248,9 @@ impl Listener {
     ///
     /// # Errors
     /// ENOENT when the caller has been killed; EMFILE at its descriptor limit; EINVAL before Linux 5.9.
-    pub fn replace(&self, id: u64, socket: BorrowedFd<'_>, fd: i32, close_on_exec: bool) -> io::Result<()> {
+    pub fn replace(&self, call: &Call, socket: BorrowedFd<'_>, fd: i32, close_on_exec: bool) -> io::Result<()> {
         let put = libc::seccomp_notif_addfd {
-            id,
+            id: call.id,
             flags: libc::SECCOMP_ADDFD_FLAG_SETFD as u32,
             srcfd: socket.as_raw_fd() as u32,
             newfd: fd as u32,
@@ -260,7 +263,7 @@ impl Listener {
     }
 }
 
-impl AsFd for Listener {
+impl AsFd for Notifier {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }

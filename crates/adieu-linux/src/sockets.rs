@@ -4,11 +4,11 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 
 use crate::cvt;
 use crate::sockaddr::{parse_address, raw_address};
+
+pub use libc::{AF_INET, AF_INET6};
 
 const SO_BINDTOIFINDEX: i32 = 62;
 /// Which buffer sizes were set and are not the kernel's own choice.
@@ -61,6 +61,22 @@ pub fn option(socket: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> 
     Ok(value)
 }
 
+/// Sends what is written at once (TCP_NODELAY, `tcp(7)`).
+///
+/// # Errors
+/// As `setsockopt(2)`.
+pub fn set_no_delay(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
+}
+
+/// Lets the address be bound while connections of an earlier socket on it still close (SO_REUSEADDR, `socket(7)`).
+///
+/// # Errors
+/// As `setsockopt(2)`.
+pub fn reuse_address(socket: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)
+}
+
 /// Lets other sockets of the same user share the address (SO_REUSEPORT).
 ///
 /// # Errors
@@ -87,6 +103,15 @@ pub fn is_mptcp(socket: BorrowedFd<'_>) -> bool {
 /// ENOTSOCK.
 pub fn family(socket: BorrowedFd<'_>) -> io::Result<i32> {
     option(socket, libc::SOL_SOCKET, libc::SO_DOMAIN)
+}
+
+/// The family of sockets that have addresses such as this one.
+#[must_use]
+pub const fn family_for(address: SocketAddr) -> i32 {
+    match address {
+        SocketAddr::V4(_) => AF_INET,
+        SocketAddr::V6(_) => AF_INET6,
+    }
 }
 
 /// A new TCP socket of `family`, close-on-exec and non-blocking.
@@ -202,21 +227,6 @@ pub fn shut_down(socket: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// Lets connections in the queue of a listener that goes move to another one of its group (`net.ipv4.tcp_migrate_req`,
-/// `ip-sysctl.rst`), for groups that are made from now on in this network namespace.
-///
-/// # Errors
-/// EACCES or EROFS without the right; ENOENT before Linux 5.14.
-pub fn allow_migration() -> io::Result<()> {
-    std::fs::write("/proc/sys/net/ipv4/tcp_migrate_req", "1")
-}
-
-/// Whether [`allow_migration`] is in force here.
-#[must_use]
-pub fn may_migrate() -> bool {
-    std::fs::read_to_string("/proc/sys/net/ipv4/tcp_migrate_req").is_ok_and(|text| text.trim() == "1")
-}
-
 /// Takes a waiting connection out of a listening socket (non-blocking, close-on-exec).
 ///
 /// # Errors
@@ -228,39 +238,6 @@ pub fn accept(socket: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         cvt(unsafe { libc::accept4(socket.as_raw_fd(), none, no_length, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) })?;
     // SAFETY: just created for us.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
-}
-
-/// Whether somebody listens on the Unix socket at `path`, without waiting to be let in.
-///
-/// # Errors
-/// EACCES when it belongs to another user; `InvalidInput` for a path that is too long.
-pub fn is_served(path: &Path) -> io::Result<bool> {
-    // SAFETY: all-zero is a valid sockaddr_un.
-    let mut address: libc::sockaddr_un = unsafe { MaybeUninit::zeroed().assume_init() };
-    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
-    let bytes = path.as_os_str().as_bytes();
-    if bytes.len() >= address.sun_path.len() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    for (to, from) in address.sun_path.iter_mut().zip(bytes) {
-        *to = *from as libc::c_char;
-    }
-    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
-    // SAFETY: takes integers only; the result is a fresh descriptor or -1.
-    let socket = cvt(unsafe { libc::socket(libc::AF_UNIX, kind, 0) })?;
-    // SAFETY: just created for us.
-    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
-    let length = size_of::<libc::sockaddr_un>() as libc::socklen_t;
-    // SAFETY: `address` is a valid address of that length.
-    match cvt(unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length) }) {
-        Ok(_) => Ok(true),
-        Err(error) => match error.raw_os_error() {
-            // Its queue is full.
-            Some(libc::EAGAIN) => Ok(true),
-            Some(libc::ECONNREFUSED | libc::ENOENT) => Ok(false),
-            _ => Err(error),
-        },
-    }
 }
 
 /// Binds to `address`.

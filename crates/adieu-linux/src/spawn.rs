@@ -5,15 +5,16 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+use adieu_core::ids::Pid;
 use adieu_core::signal::Signal;
 
-use crate::{cvt, fdpass, seccomp, signals, tty, wait};
+use crate::{cvt, scm_rights, seccomp, signals, tty, wait};
 
 /// Which side of a fork we are on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fork {
     /// The parent, with the child's pid.
-    Parent(i32),
+    Parent(Pid),
     /// The child.
     Child,
 }
@@ -29,7 +30,7 @@ pub fn fork() -> io::Result<Fork> {
     // SAFETY: one thread only (checked above), so no lock can be held by a thread that the child does not have.
     match traced!(cvt(unsafe { libc::fork() }), "fork")? {
         0 => Ok(Fork::Child),
-        pid => Ok(Fork::Parent(pid)),
+        pid => Ok(Fork::Parent(Pid::new(pid))),
     }
 }
 
@@ -123,7 +124,7 @@ impl Program {
     ///
     /// # Errors
     /// EAGAIN at a process limit; ENOMEM.
-    pub fn spawn(&self) -> io::Result<(i32, Option<Report>)> {
+    pub fn spawn(&self) -> io::Result<(Pid, Option<Report>)> {
         /// Enough for the calls of [`Prepared::become_program`] several times over.
         const STACK: usize = 64 * 1024;
         extern "C" fn child(prepared: *mut libc::c_void) -> i32 {
@@ -145,7 +146,7 @@ impl Program {
         let pid = traced!(cloned, "spawn {}", crate::trace::Base::of(&self.path))?;
         // SAFETY: `prepared` lives; volatile, as the compiler does not see the child write.
         let failure = unsafe { (&raw const (*shared).failure).read_volatile() };
-        Ok((pid, failure))
+        Ok((Pid::new(pid), failure))
     }
 
     /// Puts standard output and the passed descriptors in place; returns the report socket, which must not be in their way.
@@ -244,7 +245,7 @@ impl<'a> Prepared<'a> {
     fn report(&mut self, reports: Option<&OwnedFd>, report: Report, fd: Option<BorrowedFd<'_>>) {
         match reports {
             // Nobody listens only when the supervisor is gone; then there is nobody to tell.
-            Some(reports) => drop(fdpass::send(reports.as_fd(), &report.encode(), fd)),
+            Some(reports) => drop(scm_rights::send(reports.as_fd(), &report.encode(), fd)),
             None => self.failure = Some(report),
         }
     }

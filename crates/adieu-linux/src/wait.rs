@@ -3,6 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 
+use adieu_core::ids::Pid;
 use adieu_core::signal::Signal;
 
 use crate::cvt;
@@ -24,7 +25,7 @@ pub enum Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaped {
     /// This child changed; ended ones are reaped by this very call.
-    Child(i32, Change),
+    Child(Pid, Change),
     /// There are children, none has changed.
     Nothing,
     /// There are no children at all.
@@ -36,23 +37,28 @@ pub enum Reaped {
 /// # Errors
 /// None that a caller could cause; the kernel's errno otherwise.
 pub fn reap(stops: bool) -> io::Result<Reaped> {
-    reap_one(-1, stops)
+    wait_for(-1, stops)
 }
 
 /// As [`reap`], for one child.
 ///
 /// # Errors
 /// As [`reap`].
-pub fn reap_one(pid: i32, stops: bool) -> io::Result<Reaped> {
+pub fn reap_one(pid: Pid, stops: bool) -> io::Result<Reaped> {
+    wait_for(pid.number(), stops)
+}
+
+/// As `waitpid(2)` takes it: a process, or -1 for any.
+fn wait_for(which: i32, stops: bool) -> io::Result<Reaped> {
     let mut status = 0;
     let mut flags = libc::WNOHANG | libc::__WALL;
     if stops {
         flags |= libc::WUNTRACED | libc::WCONTINUED;
     }
     // SAFETY: `status` is a valid int for the call to fill in.
-    match cvt(unsafe { libc::waitpid(pid, &raw mut status, flags) }) {
+    match cvt(unsafe { libc::waitpid(which, &raw mut status, flags) }) {
         Ok(0) => Ok(Reaped::Nothing),
-        Ok(pid) => Ok(Reaped::Child(pid, decode(status))),
+        Ok(pid) => Ok(Reaped::Child(Pid::new(pid), decode(status))),
         Err(error) if error.raw_os_error() == Some(libc::ECHILD) => Ok(Reaped::NoChildren),
         Err(error) => Err(error),
     }
@@ -61,13 +67,14 @@ pub fn reap_one(pid: i32, stops: bool) -> io::Result<Reaped> {
 /// Whether the child `pid` is stopped, as far as nobody has taken that news by [`reap`] with `stops`: it stays there to be
 /// asked for again (`waitid(2)`, WNOWAIT).
 #[must_use]
-pub fn is_stopped(pid: i32) -> bool {
-    let Ok(id) = libc::id_t::try_from(pid) else { return false };
+pub fn is_stopped(pid: Pid) -> bool {
+    let Ok(id) = libc::id_t::try_from(pid.number()) else { return false };
     let mut info = MaybeUninit::<libc::siginfo_t>::zeroed();
     let flags = libc::WSTOPPED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
     // SAFETY: `info` is writable and zeroed, all-zero being a valid value; its pid stays 0 where nothing is found.
     unsafe {
-        cvt(libc::waitid(libc::P_PID, id, info.as_mut_ptr(), flags)).is_ok() && info.assume_init().si_pid() == pid
+        cvt(libc::waitid(libc::P_PID, id, info.as_mut_ptr(), flags)).is_ok()
+            && info.assume_init().si_pid() == pid.number()
     }
 }
 

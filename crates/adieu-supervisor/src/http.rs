@@ -111,14 +111,4 @@ fn status_of(head: &[u8]) -> io::Result<Option<u16>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn status_lines() {
-        assert_eq!(status_of(b"HTTP/1.1 204 No Content\r\n").expect("valid"), Some(204));
-        assert_eq!(status_of(b"HTTP/1.0 503\r\n").expect("valid"), Some(503));
-        assert_eq!(status_of(b"HTTP/1.1 2").expect("incomplete"), None);
-        assert!(status_of(b"SSH-2.0-x\r\n").is_err() && status_of(&[b'a'; 5000]).is_err());
-    }
-}
+mod tests;

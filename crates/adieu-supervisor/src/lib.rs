@@ -3,45 +3,25 @@
 //! [`run`] does it all; [`client`] and [`connect`] reach an instance that runs.
 #![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing))]
 
-mod alone;
-mod background;
-mod births;
-mod calls;
-mod carry;
 pub mod client;
-mod compare;
+mod connections;
 mod control;
-mod deaths;
-mod drain;
-mod events;
-mod groups;
-mod hold;
+#[cfg(feature = "failpoints")]
+mod failpoint;
 mod hooks;
 mod http;
-mod keeper;
-mod launch;
-mod log;
-mod losses;
-mod members;
+mod interests;
+mod journal;
 pub mod options;
-mod park;
-mod passed;
-mod path_calls;
-mod paths;
-#[cfg(feature = "pauses")]
-mod pause;
-mod place;
-mod probe;
-mod ready;
-mod relay;
-mod rest;
-mod running;
-mod status;
+mod process_table;
+mod processes;
+mod readiness;
+mod sockets;
 mod supervisor;
-mod switching;
-mod terminal;
-mod unheld;
-mod upstream;
+mod systemd;
+#[cfg(test)]
+mod testing;
+mod view;
 
 use std::path::Path;
 
@@ -50,9 +30,11 @@ use adieu_linux::signals::{self, SignalFd};
 use adieu_linux::spawn::exit_now;
 use adieu_linux::wait;
 
-pub use crate::launch::LaunchError;
+use crate::control::Instance;
+pub use crate::control::{InstanceError, connect, names};
 use crate::options::Options;
-pub use crate::place::{PlaceError, connect, names};
+pub use crate::processes::LaunchError;
+use crate::sockets::Inherited;
 use crate::supervisor::Supervisor;
 
 /// `adieu run` itself could not begin.
@@ -60,7 +42,7 @@ use crate::supervisor::Supervisor;
 pub enum RunError {
     /// No name, or no place for the control socket.
     #[error(transparent)]
-    Place(#[from] PlaceError),
+    Instance(#[from] InstanceError),
     /// A system call that everything needs was refused.
     #[error("cannot {0}: {1}")]
     System(&'static str, std::io::Error),
@@ -86,23 +68,19 @@ pub fn run(options: Options) -> RunError {
 fn supervise(options: Options) -> Result<i32, RunError> {
     let program = options.command.first().ok_or(RunError::NoCommand)?.clone();
     // Before anything is opened, which might get the number of one that was not passed after all.
-    let inherited = passed::Inherited::from_environment();
+    let inherited = Inherited::from_environment();
     let ignored_hangup = signals::is_ignored(Signal::HUP);
     let signals = SignalFd::block_all().map_err(|error| RunError::System("read signals", error))?;
     wait::become_subreaper().map_err(|error| RunError::System("become the reaper of orphans", error))?;
     let base = Path::new(&program).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     if options.sockets != options::Sockets::Off {
         // A second net under the switch, where we may; it does without.
-        drop(adieu_linux::sockets::allow_migration());
+        drop(adieu_linux::reuseport::allow_migration());
     }
-    let place = place::Place::take(options.name.as_deref(), &base)?;
-    let name = place.name.clone();
-    let mut supervisor = Supervisor::new(options, Some(place), name, signals, ignored_hangup);
-    supervisor.inherited = inherited;
+    let instance = Instance::take(options.name.as_deref(), &base)?;
+    let mut supervisor = Supervisor::new(options, instance, inherited, signals, ignored_hangup);
     let code = supervisor.run();
-    let (terminal, last_end) = (supervisor.terminal.take(), supervisor.last_end);
-    // The name is free again before anybody hears of our end.
-    drop(supervisor.place.take());
+    let (terminal, last_signal) = supervisor.close();
     // This process ends now: the kernel closes and frees the rest at once, whoever waits for the end should not wait for us
     // to do it one by one.
     std::mem::forget(supervisor);
@@ -110,7 +88,7 @@ fn supervise(options: Options) -> Result<i32, RunError> {
         terminal.take_back();
         // A shell tells Ctrl-C from an exit code by the wait status: give it the one the program had.
         if let Some(signal) =
-            last_end.filter(|signal| code == 128 + signal.number() && [Signal::INT, Signal::QUIT].contains(signal))
+            last_signal.filter(|signal| code == 128 + signal.number() && [Signal::INT, Signal::QUIT].contains(signal))
         {
             signals::die_of(signal);
         }

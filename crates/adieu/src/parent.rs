@@ -24,11 +24,12 @@ pub(crate) fn watch(messages: Mailbox) -> io::Result<()> {
 fn waiter(parent: u32) -> impl FnOnce() + Send + 'static {
     use std::os::fd::AsFd;
 
+    use adieu_core::ids::Pid;
     use adieu_linux::pidfd::Pidfd;
     use adieu_linux::poll::{Readiness, poll};
 
     // There is no pidfd of a parent outside of this PID namespace, or of one that has ended already. Then it polls.
-    let pidfd = Pidfd::open(parent.cast_signed()).ok().filter(|_| parent_id() == parent);
+    let pidfd = Pidfd::open(Pid::new(parent.cast_signed())).ok().filter(|_| parent_id() == parent);
     move || match pidfd {
         Some(pidfd) => {
             let ended = |answers: Vec<Readiness>| answers.iter().any(|answer| answer.readable);

@@ -39,6 +39,15 @@ fn run(program: &[Instruction], packet: &[u8], random: u32) -> u32 {
 
 const PROBE_PORT: u16 = 40_000;
 
+/// The owner that is generation `number`.
+const fn of(number: u32) -> Owner {
+    Owner::Of(Generation::new(number))
+}
+
+const fn id(number: u64) -> SocketId {
+    SocketId::new(number)
+}
+
 fn packet(version: u8, source_port: u16) -> Vec<u8> {
     let mut packet = vec![0xff; 60];
     let header = if version == 6 { 40 } else { 20 };
@@ -74,16 +83,16 @@ impl Kernel {
 
     fn assert_safe(&self, group: &Group, number: usize, moment: &str) {
         for id in self.picks(number) {
-            let of_target = group.members().iter().any(|m| m.id == id && Some(m.generation) == group.target());
+            let of_target = group.members().iter().any(|m| m.id == id && Some(m.owner) == group.target());
             assert!(of_target || self.dropping.contains(&id), "{moment}: {id} is picked in {:?}", self.sockets);
         }
     }
 
-    fn perform(&mut self, step: &Step, group: &mut Group) {
+    fn perform(&mut self, step: &CloseStep, group: &mut Group) {
         match step {
-            Step::Route(route) => self.program = route.program(None),
-            Step::DropNew(id) => drop(self.dropping.insert(*id)),
-            Step::Close(id) => {
+            CloseStep::Route(route) => self.program = route.program(None),
+            CloseStep::DropNew(id) => drop(self.dropping.insert(*id)),
+            CloseStep::Close(id) => {
                 let index = self.sockets.iter().position(|socket| socket == id).expect("it is open");
                 let last = self.sockets.len() - 1;
                 // As __reuseport_detach_sock does it: the swap is visible before the smaller number.
@@ -97,46 +106,47 @@ impl Kernel {
     }
 }
 
-/// Carries out the plan for `generation` and checks every moment of it.
-fn close(group: &mut Group, generation: Generation) -> Vec<Step> {
+/// Carries out the plan for `owner` and checks every moment of it.
+fn close(group: &mut Group, owner: Owner) -> Vec<CloseStep> {
     let mut kernel = Kernel::new(group);
     let before = group.clone();
-    let plan = group.close_plan(generation);
+    let plan = group.close_plan(owner);
     assert_eq!(*group, before, "a plan applies nothing");
     for step in &plan {
         kernel.assert_safe(group, kernel.sockets.len(), "before a step");
         kernel.perform(step, group);
         kernel.assert_safe(group, kernel.sockets.len(), "after a step");
     }
-    let drops: Vec<_> = plan.iter().filter_map(|s| if let Step::DropNew(id) = s { Some(*id) } else { None }).collect();
+    let drops: Vec<_> =
+        plan.iter().filter_map(|s| if let CloseStep::DropNew(id) = s { Some(*id) } else { None }).collect();
     assert!(drops.len() <= 1, "at most one socket drops: {plan:?}");
     for id in drops {
-        assert!(before.members().iter().any(|m| m.id == id && m.generation == generation), "only what goes may drop");
+        assert!(before.members().iter().any(|m| m.id == id && m.owner == owner), "only what goes may drop");
     }
-    assert!(group.indices_of(generation).is_empty(), "all are closed");
+    assert!(group.indices_of(owner).is_empty(), "all are closed");
     assert_eq!(
         kernel.sockets,
         group.members().iter().map(|m| m.id).collect::<Vec<_>>(),
         "the model is the kernel's array"
     );
     let all_of_target: BTreeSet<_> =
-        group.members().iter().filter(|m| Some(m.generation) == group.target()).map(|m| m.id).collect();
+        group.members().iter().filter(|m| Some(m.owner) == group.target()).map(|m| m.id).collect();
     assert_eq!(kernel.picks(kernel.sockets.len()), all_of_target, "in the end the whole target serves");
     plan
 }
 
-/// A group whose members, in order, belong to these generations.
-fn group(generations: &[Generation], target: Generation) -> Group {
+/// A group whose members, in order, belong to the generations with these numbers.
+fn group(generations: &[u32], target: u32) -> Group {
     let mut group = Group::new();
-    for (id, generation) in (1..).zip(generations) {
-        group.listened(id, *generation);
+    for (number, generation) in (1..).zip(generations) {
+        group.listened(id(number), of(*generation));
     }
-    group.set_target(target);
+    group.set_target(of(target));
     group
 }
 
 /// All orders in which generations 1..=3 can have listened with the given numbers of sockets.
-fn orders(left: [usize; 3]) -> Vec<Vec<Generation>> {
+fn orders(left: [usize; 3]) -> Vec<Vec<u32>> {
     if left == [0; 3] {
         return vec![Vec::new()];
     }
@@ -157,11 +167,11 @@ fn three_generations_in_every_order_with_every_target() {
     for counts in (0..64).map(|n| [n % 4, n / 4 % 4, n / 16]) {
         for order in orders(counts) {
             for target in (1..=3).filter(|target| order.contains(target)) {
-                let others: Vec<Generation> = (1..=3).filter(|g| *g != target).collect();
+                let others: Vec<u32> = (1..=3).filter(|g| *g != target).collect();
                 for others in [[others[0], others[1]], [others[1], others[0]]] {
                     let mut group = group(&order, target);
                     for other in others {
-                        close(&mut group, other);
+                        close(&mut group, of(other));
                         plans += 1;
                     }
                 }
@@ -174,71 +184,96 @@ fn three_generations_in_every_order_with_every_target() {
 #[test]
 fn one_for_one_needs_neither_a_drop_nor_a_second_chance() {
     let mut group = group(&[1, 2], 2);
-    let to = |index| Step::Route(Route::to(vec![index]).expect("an index"));
-    assert_eq!(close(&mut group, 1), [to(1), Step::Close(1), to(0)]);
+    let to = |index| CloseStep::Route(Route::to(vec![index]).expect("an index"));
+    assert_eq!(close(&mut group, of(1)), [to(1), CloseStep::Close(id(1)), to(0)]);
 }
 
 #[test]
 fn several_for_one_drop_once() {
     let mut group = group(&[1, 1, 1, 2], 2);
-    let to = |index| Step::Route(Route::to(vec![index]).expect("an index"));
-    let plan = [Step::DropNew(1), to(0), Step::Close(1), Step::Close(3), Step::Close(2)];
-    assert_eq!(close(&mut group, 1), plan);
+    let to = |index| CloseStep::Route(Route::to(vec![index]).expect("an index"));
+    let plan =
+        [CloseStep::DropNew(id(1)), to(0), CloseStep::Close(id(1)), CloseStep::Close(id(3)), CloseStep::Close(id(2))];
+    assert_eq!(close(&mut group, of(1)), plan);
 }
 
 #[test]
 fn a_generation_that_still_drains_is_left_alone() {
     // The first is gone while the second could still be rolled back to.
     let mut group = group(&[1, 2, 3], 3);
-    let plan = close(&mut group, 1);
-    assert!(!plan.contains(&Step::DropNew(2)), "{plan:?}");
-    group.set_target(2);
+    let plan = close(&mut group, of(1));
+    assert!(!plan.contains(&CloseStep::DropNew(id(2))), "{plan:?}");
+    group.set_target(of(2));
     assert_eq!(group.route().map(|route| route.indices().to_vec()), Some(vec![1]));
 }
 
 #[test]
 fn several_for_several_never_drop() {
     let mut group = group(&[1, 1, 2, 2], 2);
-    let plan = close(&mut group, 1);
-    assert!(!plan.iter().any(|step| matches!(step, Step::DropNew(_))), "{plan:?}");
+    let plan = close(&mut group, of(1));
+    assert!(!plan.iter().any(|step| matches!(step, CloseStep::DropNew(_))), "{plan:?}");
 }
 
 #[test]
 fn the_last_generation_is_closed_without_a_route() {
-    assert_eq!(group(&[1, 1], 1).close_plan(1), [Step::Close(2), Step::Close(1)]);
-    assert_eq!(group(&[1, 1], 2).close_plan(1), [Step::Close(2), Step::Close(1)]);
-    assert_eq!(group(&[1], 1).close_plan(2), []);
+    assert_eq!(group(&[1, 1], 1).close_plan(of(1)), [CloseStep::Close(id(2)), CloseStep::Close(id(1))]);
+    assert_eq!(group(&[1, 1], 2).close_plan(of(1)), [CloseStep::Close(id(2)), CloseStep::Close(id(1))]);
+    assert_eq!(group(&[1], 1).close_plan(of(2)), []);
 }
 
 #[test]
 fn members_come_go_and_change_hands() {
     let mut group = group(&[1, 1, 2], 2);
-    group.listened(1, 2);
-    assert_eq!(group.indices_of(1), [0, 1], "a second listen changes nothing");
-    group.left(1);
-    assert_eq!((group.indices_of(2), group.indices_of(1)), (vec![0], vec![1]));
-    group.left(99);
-    group.reassign(3, 7);
+    group.listened(id(1), of(2));
+    assert_eq!(group.indices_of(of(1)), [0, 1], "a second listen changes nothing");
+    group.left(id(1));
+    assert_eq!((group.indices_of(of(2)), group.indices_of(of(1))), (vec![0], vec![1]));
+    group.left(id(99));
+    group.reassign(id(3), of(7));
     assert_eq!((group.route(), group.members().len()), (None, 2));
-    group.set_target(7);
-    assert_eq!((group.target(), group.route()), (Some(7), Route::to(vec![0])));
+    group.set_target(of(7));
+    assert_eq!((group.target(), group.route()), (Some(of(7)), Route::to(vec![0])));
+}
+
+#[test]
+fn owners_are_in_order_and_only_some_take_connections() {
+    let all = [Owner::Held, of(0), of(1), of(u32::MAX), Owner::PutBy, Owner::Foreign, Owner::Gone];
+    assert!(all.is_sorted_by(|before, after| before < after));
+    assert_eq!(all.map(Owner::takes_connections), [true, true, true, true, false, false, false]);
+    let numbers = all.map(|owner| owner.generation().map(Generation::number));
+    assert_eq!(numbers, [None, Some(0), Some(1), Some(u32::MAX), None, None, None]);
+    assert_eq!(Owner::from(Generation::FIRST), of(1));
+}
+
+#[test]
+fn what_is_held_is_no_generation_whatever_its_number() {
+    let mut group = group(&[0, 1, u32::MAX], 1);
+    for (number, owner) in (4..).zip([Owner::Held, Owner::Foreign, Owner::Gone]) {
+        group.listened(id(number), owner);
+    }
+    group.set_target(Owner::Held);
+    assert_eq!(group.route(), Route::to(vec![3]));
+    close(&mut group, Owner::Gone);
+    close(&mut group, of(0));
+    let left: BTreeSet<Owner> = group.members().iter().map(|member| member.owner).collect();
+    assert_eq!(left, BTreeSet::from([Owner::Held, of(1), of(u32::MAX), Owner::Foreign]));
 }
 
 #[derive(Debug, Clone)]
 enum Life {
-    Listen(Generation),
-    Target(Generation),
+    Listen(Owner),
+    Target(Owner),
     Vanish(usize),
-    Close(Generation),
+    Close(Owner),
 }
 
 fn life() -> impl Strategy<Value = Life> {
-    let generation = 1..5u32;
+    let owner = prop::sample::select(vec![Owner::Held, of(1), of(2), of(3), Owner::PutBy, Owner::Foreign, Owner::Gone]);
     prop_oneof![
-        4 => generation.clone().prop_map(Life::Listen),
-        1 => generation.clone().prop_map(Life::Target),
+        4 => owner.clone().prop_map(Life::Listen),
+        1 => owner.clone().prop_map(Life::Target),
         1 => (0..12usize).prop_map(Life::Vanish),
-        2 => generation.prop_map(Life::Close),
+        2 => owner.prop_map(Life::Close),
     ]
 }
 
@@ -246,26 +281,26 @@ proptest! {
     #[test]
     fn lives_of_groups(lives in prop::collection::vec(life(), 1..60)) {
         let mut group = Group::new();
-        let mut last = 0;
+        let mut last = SocketId::default();
         for life in lives {
             match life {
-                Life::Listen(generation) => {
-                    last += 1;
+                Life::Listen(owner) => {
+                    last = last.next();
                     let before = group.route();
-                    group.listened(last, generation);
-                    if group.target() != Some(generation) {
+                    group.listened(last, owner);
+                    if group.target() != Some(owner) {
                         prop_assert_eq!(group.route(), before, "a newcomer changes nothing before the switch");
                     }
                 }
-                Life::Target(generation) if !group.indices_of(generation).is_empty() => group.set_target(generation),
+                Life::Target(owner) if !group.indices_of(owner).is_empty() => group.set_target(owner),
                 Life::Vanish(index) => {
                     if let Some(id) = group.members().get(index).map(|member| member.id) {
                         group.left(id);
                     }
                 }
                 // Closing the target has nothing to promise, and neither has a group without one.
-                Life::Close(generation) if group.target() != Some(generation) && group.route().is_some() => {
-                    close(&mut group, generation);
+                Life::Close(owner) if group.target() != Some(owner) && group.route().is_some() => {
+                    close(&mut group, owner);
                 }
                 Life::Target(_) | Life::Close(_) => {}
             }

@@ -19,7 +19,7 @@ fn datagrams_of_the_manual() {
     assert_eq!(fields(b"RELOADING=1\nMONOTONIC_USEC=123456\nSTATUS=Reading\n"), reload);
     let failed = [Field::Status("Failed to start up: No such file".to_owned()), Field::Errno(2)];
     assert_eq!(fields(b"STATUS=Failed to start up: No such file\nERRNO=2"), failed);
-    assert_eq!(fields(b"READY=1\nMAINPID=4711\n\n"), [Field::Ready, Field::MainPid(4711)]);
+    assert_eq!(fields(b"READY=1\nMAINPID=4711\n\n"), [Field::Ready, Field::MainPid(Pid::new(4711))]);
     assert_eq!(fields(b"STOPPING=1\0"), [Field::Stopping]);
     assert_eq!(fields(b"WATCHDOG=1\nWATCHDOG_USEC=20000000"), [Field::WatchdogAlive, Field::WatchdogUsec(20_000_000)]);
     assert_eq!(fields(b"WATCHDOG=trigger"), [Field::WatchdogTrigger]);

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::generation::Phase;
-use super::machine::{SECOND_STOP, Switch};
-use super::{Action, Failure, Generation, Request, Step};
+use super::state::{SECOND_STOP, Switch};
+use super::{Action, Failure, Generation, RequestId, Step};
 use crate::Timestamp;
 use crate::escalation;
 use crate::outcome::Outcome;
@@ -207,7 +207,7 @@ impl Switch {
     pub(super) fn end_everything(&mut self, now: Timestamp) {
         self.restart_at = None;
         self.going_back = false;
-        let mut unanswered: BTreeSet<Request> = self.waiting.drain(..).chain(self.replacing.take()).collect();
+        let mut unanswered: BTreeSet<RequestId> = self.waiting.drain(..).chain(self.replacing.take()).collect();
         for entry in self.entries.values_mut() {
             unanswered.extend(entry.request.take());
             unanswered.extend(entry.replaced_by.take().map(|(request, _)| request));

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Generation, Request};
+use super::{Generation, RequestId};
 use crate::Timestamp;
 use crate::escalation::Escalation;
 use crate::outcome::{Cause, Outcome};
@@ -56,9 +56,9 @@ pub(super) struct Entry {
     pub(super) main: Option<Outcome>,
     pub(super) escalation: Escalation,
     /// The reload that started it, until it is answered for good.
-    pub(super) request: Option<Request>,
+    pub(super) request: Option<RequestId>,
     /// The reload that replaced it.
-    pub(super) replaced_by: Option<(Request, Generation)>,
+    pub(super) replaced_by: Option<(RequestId, Generation)>,
     pub(super) crash_loop: bool,
     /// Its stop began while the main process was alive.
     pub(super) asked: bool,
@@ -69,7 +69,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(now: Timestamp, phase: Phase, request: Option<Request>) -> Self {
+    pub(super) fn new(now: Timestamp, phase: Phase, request: Option<RequestId>) -> Self {
         Self {
             phase,
             ready: false,

@@ -19,6 +19,7 @@ mod ending;
 mod generation;
 mod machine;
 mod reload;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -27,13 +28,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use self::generation::{Phase, Status};
-pub use self::machine::Switch;
-pub use crate::group::Generation;
+pub use self::state::Switch;
+pub use crate::ids::{Generation, RequestId};
 use crate::outcome::{Cause, Outcome};
 use crate::restart::Restart;
-
-/// A client's reload request, numbered by the driver.
-pub type Request = u64;
 
 /// What `adieu run` was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +61,7 @@ pub enum Event {
     /// Begin with the first generation.
     Start,
     /// Replace the serving generation.
-    Reload(Request),
+    Reload(RequestId),
     /// End everything gracefully; another one at least a second later forces.
     Stop,
     /// End everything now.
@@ -95,7 +93,7 @@ pub enum Event {
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// Start a generation. With a request: as that reload said; else with the command that is in force.
-    Spawn(Generation, Option<Request>),
+    Spawn(Generation, Option<RequestId>),
     /// Send new connections to this generation, then answer `Switched` or `SwitchFailed`.
     Switch(Generation),
     /// Tell whoever waits (systemd, say) that this generation serves.
@@ -117,7 +115,7 @@ pub enum Action {
     /// Its tree is gone: close what is held of it and run the post-stop hook.
     Retire(Generation, Outcome, Cause),
     /// Tell the client of this request how far it is.
-    Progress(Request, Step),
+    Progress(RequestId, Step),
     /// Everything has ended.
     Exit(i32),
 }

@@ -1,12 +1,12 @@
 //! The way in: a reload is asked for, the newcomer gets ready, the connections are switched, the old one drains.
 
 use super::generation::{Entry, Phase};
-use super::machine::{LIVE_GENERATIONS, Switch, WAITING_RELOADS};
-use super::{Action, Failure, Generation, Request, Step};
+use super::state::{LIVE_GENERATIONS, Switch, WAITING_RELOADS};
+use super::{Action, Failure, Generation, RequestId, Step};
 use crate::Timestamp;
 
 impl Switch {
-    pub(super) fn reload(&mut self, now: Timestamp, request: Request) {
+    pub(super) fn reload(&mut self, now: Timestamp, request: RequestId) {
         if self.is_stopping() {
             self.progress(Some(request), Step::Failed(Failure::Stopping));
         } else if self.busy() {
@@ -31,7 +31,7 @@ impl Switch {
             || self.serving.is_some_and(newcomer)
     }
 
-    pub(super) fn start_reload(&mut self, now: Timestamp, request: Request) {
+    pub(super) fn start_reload(&mut self, now: Timestamp, request: RequestId) {
         let exclusive = |g| self.entries.get(&g).is_some_and(|entry: &Entry| entry.exclusive);
         match self.serving {
             Some(old) if !self.policy.overlap || exclusive(old) => {

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use adieu_core::ids::Pid;
 use adieu_core::signal::Signal;
 use adieu_linux::pidfd::Pidfd;
 use adieu_linux::{process, wait};
@@ -80,7 +81,7 @@ impl Supervised {
 impl Drop for Supervised {
     fn drop(&mut self) {
         let Ok(pid) = i32::try_from(self.0.id()) else { return };
-        drop(Pidfd::open(pid).and_then(|supervisor| supervisor.send(Signal::TERM)));
+        drop(Pidfd::open(Pid::new(pid)).and_then(|supervisor| supervisor.send(Signal::TERM)));
         let limit = Instant::now() + TO_STOP;
         while matches!(self.0.try_wait(), Ok(None)) && Instant::now() < limit {
             sleep(STEP);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use adieu_core::ids::Pid;
 use adieu_linux::proc::{Unread, cgroup, executable, fds, stat, status, words};
 use adieu_linux::process;
 
@@ -27,9 +28,9 @@ pub fn collect(target: &Target, watch: Duration) -> Result<Facts, NoTarget> {
     let family = relatives::family(pid);
     facts.children = family.children;
     net::strangers(&mut facts.listeners, &facts.listener_inodes, &family.descendants, facts.program.as_deref());
-    let parent = status::read(pid).map_or(0, |status| status.parent);
-    facts.parent = relatives::read(parent);
-    facts.parent_ignores = status::read(parent).map_or(0, |status| status.ignored);
+    let parent = status::read(pid).ok().and_then(|status| status.parent);
+    facts.parent = parent.and_then(relatives::read);
+    facts.parent_ignores = parent.and_then(|parent| status::read(parent).ok()).map_or(0, |status| status.ignored);
     let frozen = cgroup::frozen(pid);
     facts.frozen = keep(&mut facts.unreadable, "cgroup", frozen).flatten();
     if !watch.is_zero() {
@@ -59,7 +60,7 @@ fn sure(target: &Target, facts: Facts) -> Result<Facts, NoTarget> {
 ///
 /// # Errors
 /// [`NoTarget::Gone`], [`NoTarget::Hidden`].
-pub fn glance(pid: i32) -> Result<Facts, NoTarget> {
+pub fn glance(pid: Pid) -> Result<Facts, NoTarget> {
     let mut facts = glance_at(pid)?;
     if facts.threads.first().is_some_and(|main| main.blocked != 0) {
         facts.threads = threads::masks(pid);
@@ -74,7 +75,7 @@ pub fn look_again(facts: &mut Facts) {
     }
 }
 
-fn glance_at(pid: i32) -> Result<Facts, NoTarget> {
+fn glance_at(pid: Pid) -> Result<Facts, NoTarget> {
     let gone = |error| match error {
         Unread::Denied => NoTarget::Hidden(pid),
         Unread::Absent | Unread::Malformed | Unread::Other(_) => NoTarget::Gone(pid),
@@ -82,7 +83,6 @@ fn glance_at(pid: i32) -> Result<Facts, NoTarget> {
     let stat = stat::read(pid).map_err(gone)?;
     let status = status::read(pid).map_err(gone)?;
     let mut facts = Facts {
-        pid,
         start_time: stat.start_time,
         age: age(stat.start_time),
         name: stat.comm,
@@ -94,12 +94,12 @@ fn glance_at(pid: i32) -> Result<Facts, NoTarget> {
         ignored: status.ignored,
         caught: status.caught,
         pending: status.shared_pending,
-        tracer: (status.tracer != 0).then(|| tracer(status.tracer)),
+        tracer: status.tracer.map(tracer),
         permitted: process::own_user() == 0 || status.users.contains(&process::own_user()),
-        ..Facts::default()
+        ..Facts::of(pid)
     };
     facts.threads = vec![super::Thread {
-        id: pid,
+        id: pid.number(),
         name: facts.name.clone(),
         state: stat.state,
         blocked: status.blocked,
@@ -118,8 +118,8 @@ fn glance_at(pid: i32) -> Result<Facts, NoTarget> {
 }
 
 /// Somebody traces it, whether or not we may see more of that.
-fn tracer(pid: i32) -> Relative {
-    relatives::read(pid).unwrap_or(Relative { pid, name: "?".to_owned(), ..Relative::default() })
+fn tracer(pid: Pid) -> Relative {
+    relatives::read(pid).unwrap_or(Relative { name: "?".to_owned(), ..Relative::of(pid) })
 }
 
 fn sockets_and_descriptors(facts: &mut Facts) {

@@ -9,6 +9,7 @@ mod relatives;
 mod threads;
 mod waits;
 
+use adieu_core::ids::Pid;
 use adieu_core::signal::Signal;
 use adieu_linux::proc::cgroup;
 use serde::Serialize;
@@ -18,10 +19,10 @@ pub use self::collect::{collect, glance, look_again};
 pub use self::relative::Relative;
 
 /// A process.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Facts {
     /// Its pid.
-    pub pid: i32,
+    pub pid: Pid,
     /// When it started, in clock ticks since boot.
     pub start_time: u64,
     /// For how long it has run, in seconds.
@@ -36,7 +37,7 @@ pub struct Facts {
     pub state: char,
     /// Its real user.
     pub user: u32,
-    /// Its pid in each pid namespace, from ours to its own.
+    /// Its pid in each pid namespace, from ours to its own: bare numbers, as they mean nothing without the namespace.
     pub pids: Vec<i32>,
     /// Whether it is a thread of the kernel.
     pub kernel_thread: bool,
@@ -134,7 +135,7 @@ pub struct Handler {
     pub signal: Option<Signal>,
     /// The signals that are blocked for its sake; bit n-1 stands for signal n.
     pub blocks: u64,
-    /// Sent by this process, as the receiver saw it, where that can be told.
+    /// Sent by this process, as the receiver's pid namespace numbers it (0: from outside), where that can be told.
     pub sender: Option<i32>,
 }
 
@@ -193,6 +194,42 @@ impl Handler {
 }
 
 impl Facts {
+    /// Of this process nothing is known but its pid.
+    #[must_use]
+    pub const fn of(pid: Pid) -> Self {
+        Self {
+            pid,
+            start_time: 0,
+            age: 0.0,
+            name: String::new(),
+            arguments: Vec::new(),
+            program: None,
+            state: '\0',
+            user: 0,
+            pids: Vec::new(),
+            kernel_thread: false,
+            dumps_core: false,
+            ignored: 0,
+            caught: 0,
+            pending: 0,
+            read_from_descriptor: 0,
+            threads: Vec::new(),
+            parent: None,
+            parent_ignores: 0,
+            children: Vec::new(),
+            tracer: None,
+            frozen: None,
+            input: None,
+            listeners: Vec::new(),
+            listener_inodes: Vec::new(),
+            connections: Vec::new(),
+            permitted: false,
+            unreadable: Vec::new(),
+            watched_ms: 0,
+            answers: false,
+        }
+    }
+
     /// The main thread.
     #[must_use]
     pub fn main(&self) -> Option<&Thread> {
@@ -229,7 +266,7 @@ impl Facts {
     /// Whether it is the init of a pid namespace below ours, or of ours.
     #[must_use]
     pub fn is_init(&self) -> bool {
-        self.pids.last() == Some(&1) || self.pid == 1
+        self.pids.last() == Some(&1) || self.pid == Pid::INIT
     }
 }
 

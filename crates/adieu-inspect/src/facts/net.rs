@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use adieu_core::Timestamp;
+use adieu_core::ids::Pid;
 use adieu_core::owed::{Config, Ledger};
-use adieu_linux::diag::{self, Place, state};
+use adieu_linux::diag::{self, LocalPort, state};
 use adieu_linux::{clock, descriptors, proc};
 
 use super::{Connection, Facts, Listener, Relative};
 
-const EVERYTHING: [Place; 2] = [Place { port: 0, v6: false }, Place { port: 0, v6: true }];
+const EVERYTHING: [LocalPort; 2] = [LocalPort { port: 0, v6: false }, LocalPort { port: 0, v6: true }];
 
 /// Fills in the listeners and connections among these sockets of the process.
 pub(super) fn read(facts: &mut Facts, inodes: &[u64]) -> Result<(), String> {
@@ -74,7 +75,7 @@ pub(super) fn sent_within(facts: &Facts, time: Duration) -> bool {
     })
 }
 
-fn own() -> i32 {
+fn own() -> Pid {
     adieu_linux::process::own_pid()
 }
 

@@ -1,12 +1,13 @@
 //! Another process as far as it matters for the one that is looked at: its parent, a child, a tracer.
 
+use adieu_core::ids::Pid;
 use serde::Serialize;
 
 /// Another process that matters for this one.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Relative {
     /// Its pid.
-    pub pid: i32,
+    pub pid: Pid,
     /// Its name.
     pub name: String,
     /// State letter.
@@ -23,6 +24,24 @@ pub struct Relative {
     pub caught: u64,
     /// What its standard input is, if that can be read.
     pub input: Option<String>,
+}
+
+impl Relative {
+    /// Of this process nothing is known but its pid.
+    #[must_use]
+    pub const fn of(pid: Pid) -> Self {
+        Self {
+            pid,
+            name: String::new(),
+            state: '\0',
+            program: None,
+            line: String::new(),
+            session: 0,
+            ignored: 0,
+            caught: 0,
+            input: None,
+        }
+    }
 }
 
 /// Arguments in one line of printable characters; the name in brackets where there are none, as `ps` does.

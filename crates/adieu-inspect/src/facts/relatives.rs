@@ -1,5 +1,6 @@
 //! Parents, children, tracers: other processes, seen from a distance.
 
+use adieu_core::ids::Pid;
 use adieu_linux::proc::{executable, stat, status, words};
 use adieu_linux::process;
 
@@ -13,13 +14,13 @@ pub(super) struct Family {
     pub(super) descendants: Vec<Relative>,
 }
 
-pub(super) fn family(pid: i32) -> Family {
+pub(super) fn family(pid: Pid) -> Family {
     let children: Vec<Relative> = process::children(pid).into_iter().take(MANY).filter_map(read).collect();
     let descendants = process::descendants(pid).into_iter().take(MANY).filter_map(read).collect();
     Family { children, descendants }
 }
 
-pub(super) fn read(pid: i32) -> Option<Relative> {
+pub(super) fn read(pid: Pid) -> Option<Relative> {
     let stat = stat::read(pid).ok()?;
     let arguments: Vec<String> =
         words::cmdline(pid).unwrap_or_default().iter().map(|word| word.to_string_lossy().into_owned()).collect();
@@ -38,7 +39,7 @@ pub(super) fn read(pid: i32) -> Option<Relative> {
 }
 
 /// What the standard input of a process is.
-pub(super) fn input(pid: i32) -> Option<String> {
+pub(super) fn input(pid: Pid) -> Option<String> {
     let link = std::fs::read_link(format!("/proc/{pid}/fd/0")).ok()?;
     Some(link.to_string_lossy().into_owned())
 }

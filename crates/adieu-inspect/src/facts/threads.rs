@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use adieu_core::ids::Pid;
 use adieu_core::signal::Signal;
 use adieu_linux::memory;
 use adieu_linux::proc::{self, Unread, frame, stat, status, syscall, words};
@@ -11,9 +12,9 @@ use super::{Call, Handler, Thread, Unreadable};
 /// Beyond this many threads only masks are read.
 const DETAILED: usize = 256;
 
-pub(super) fn read(pid: i32, unreadable: &mut Vec<Unreadable>) -> Vec<Thread> {
+pub(super) fn read(pid: Pid, unreadable: &mut Vec<Unreadable>) -> Vec<Thread> {
     let mut denied = false;
-    let ids = proc::threads(pid).unwrap_or_else(|_| vec![pid]);
+    let ids = proc::threads(pid).unwrap_or_else(|_| vec![pid.number()]);
     let mut found = Vec::with_capacity(ids.len());
     for (at, id) in ids.into_iter().enumerate() {
         // One that has ended since it was listed.
@@ -26,17 +27,17 @@ pub(super) fn read(pid: i32, unreadable: &mut Vec<Unreadable>) -> Vec<Thread> {
     if denied {
         unreadable.push(Unreadable { file: "syscall".to_owned(), why: Unread::Denied.to_string() });
     }
-    found.sort_by_key(|thread| (thread.id != pid, thread.id));
+    found.sort_by_key(|thread| (thread.id != pid.number(), thread.id));
     found
 }
 
 /// The masks of all threads and nothing else.
-pub(super) fn masks(pid: i32) -> Vec<Thread> {
-    let ids = proc::threads(pid).unwrap_or_else(|_| vec![pid]);
+pub(super) fn masks(pid: Pid) -> Vec<Thread> {
+    let ids = proc::threads(pid).unwrap_or_else(|_| vec![pid.number()]);
     ids.into_iter().filter_map(|id| masks_of(pid, id)).collect()
 }
 
-fn masks_of(pid: i32, id: i32) -> Option<Thread> {
+fn masks_of(pid: Pid, id: i32) -> Option<Thread> {
     let status = status::of_thread(pid, id).ok()?;
     Some(Thread {
         id,
@@ -50,7 +51,7 @@ fn masks_of(pid: i32, id: i32) -> Option<Thread> {
 }
 
 /// True when it may not be looked at closely.
-fn details(pid: i32, thread: &mut Thread) -> bool {
+fn details(pid: Pid, thread: &mut Thread) -> bool {
     thread.sleeps_in = words::wchan(pid, thread.id);
     thread.stack = words::stack(pid, thread.id);
     let stack = match syscall::read(pid, thread.id) {
@@ -58,7 +59,7 @@ fn details(pid: i32, thread: &mut Thread) -> bool {
             let [first, ..] = arguments;
             thread.call = Some(Call { name: syscall::name(number), number, first, arguments });
             if syscall::name(number) == Some("rt_sigtimedwait") {
-                let set = memory::read(pid, first, size_of::<u64>()).ok();
+                let set = memory::read(pid.number(), first, size_of::<u64>()).ok();
                 thread.awaits = set.and_then(|set| set.try_into().ok()).map_or(0, u64::from_ne_bytes);
             }
             stack
@@ -91,7 +92,7 @@ struct Work {
 }
 
 impl Work {
-    fn of(pid: i32, id: i32) -> Option<Self> {
+    fn of(pid: Pid, id: i32) -> Option<Self> {
         let status = status::of_thread(pid, id).ok()?;
         let stat = stat::parse(&proc::bytes(pid, &format!("task/{id}/stat")).ok()?)?;
         Some(Self {
@@ -117,14 +118,14 @@ impl Work {
 const LOOKS: u32 = 5;
 
 /// Forgets what a thread does not block any more. One that has ended blocks what it did.
-pub(super) fn keep_blocked(pid: i32, threads: &mut [Thread]) {
+pub(super) fn keep_blocked(pid: Pid, threads: &mut [Thread]) {
     for thread in threads.iter_mut().filter(|thread| thread.blocked != 0 && thread.handler.is_none()) {
         thread.blocked &= status::of_thread(pid, thread.id).map_or(u64::MAX, |status| status.blocked);
     }
 }
 
 /// Watches for a while which threads run.
-pub(super) fn look_again(pid: i32, threads: &mut [Thread], window: Duration) {
+pub(super) fn look_again(pid: Pid, threads: &mut [Thread], window: Duration) {
     let before: Vec<_> = threads.iter().map(|thread| Work::of(pid, thread.id)).collect();
     for _ in 0..LOOKS {
         std::thread::sleep(window / LOOKS);

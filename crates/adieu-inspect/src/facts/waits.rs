@@ -1,6 +1,7 @@
 //! Finds out what a thread waits for in its system call, from the call's arguments, the process's memory and the kernel's lists.
 //! Where that cannot be told, nothing is said.
 
+use adieu_core::ids::Pid;
 use adieu_linux::proc::{self, fds, locks, status};
 use adieu_linux::{clock, memory, process};
 use std::collections::BTreeMap;
@@ -27,7 +28,7 @@ pub(super) fn read(facts: &mut Facts) {
     }
 }
 
-fn awaited(pid: i32, thread: &Thread, others: &mut Others, siblings: &Siblings) -> Option<Awaited> {
+fn awaited(pid: Pid, thread: &Thread, others: &mut Others, siblings: &Siblings) -> Option<Awaited> {
     let call = thread.call?;
     let descriptor = call.first as i32;
     match call.name? {
@@ -39,9 +40,9 @@ fn awaited(pid: i32, thread: &Thread, others: &mut Others, siblings: &Siblings) 
             on_descriptor(pid, descriptor, false, others)
         }
         "flock" | "fcntl" => {
-            let holder = locks::holder(pid)?;
+            let holder = locks::taken(pid)?.pid;
             let file = path_of(pid, descriptor)?;
-            Some(Awaited::FileLock { file, holder: relatives::read(holder) })
+            Some(Awaited::FileLock { file, holder: holder.and_then(relatives::read) })
         }
         "poll" => on_polled(pid, &call, others),
         "futex" => on_word(pid, thread.id, &call, siblings),
@@ -63,7 +64,7 @@ fn awaited(pid: i32, thread: &Thread, others: &mut Others, siblings: &Siblings) 
     }
 }
 
-fn on_descriptor(pid: i32, descriptor: i32, reads: bool, others: &mut Others) -> Option<Awaited> {
+fn on_descriptor(pid: Pid, descriptor: i32, reads: bool, others: &mut Others) -> Option<Awaited> {
     let link = std::fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok()?;
     match fds::parse_link(link.as_os_str()) {
         fds::Target::Socket(inode) => others.of_socket(inode),
@@ -73,24 +74,24 @@ fn on_descriptor(pid: i32, descriptor: i32, reads: bool, others: &mut Others) ->
     }
 }
 
-fn path_of(pid: i32, descriptor: i32) -> Option<String> {
+fn path_of(pid: Pid, descriptor: i32) -> Option<String> {
     let link = std::fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok()?;
     Some(link.to_string_lossy().into_owned())
 }
 
 /// One descriptor that is waited for without a limit.
-fn on_polled(pid: i32, call: &Call, others: &mut Others) -> Option<Awaited> {
+fn on_polled(pid: Pid, call: &Call, others: &mut Others) -> Option<Awaited> {
     let [address, number, limit, ..] = call.arguments;
     if number != 1 || limit as i32 >= 0 {
         return None;
     }
-    let entry = memory::read(pid, address, 4).ok()?;
+    let entry = memory::read(pid.number(), address, 4).ok()?;
     on_descriptor(pid, i32::from_ne_bytes(entry.try_into().ok()?), true, others)
 }
 
 /// Who is at the other end of what a process has open.
 struct Others {
-    pid: i32,
+    pid: Pid,
     sockets: Vec<(u64, Awaited)>,
     /// Those asked for: all descriptors of all processes are looked through for each.
     pipes: BTreeMap<(u64, bool), Vec<Relative>>,
@@ -112,12 +113,12 @@ impl Others {
     }
 }
 
-fn other_ends(pid: i32, inode: u64, reads: bool) -> Vec<Relative> {
+fn other_ends(pid: Pid, inode: u64, reads: bool) -> Vec<Relative> {
     /// So many are enough for people.
     const FEW: usize = 3;
     /// `O_ACCMODE`; in it O_RDONLY is 0, O_WRONLY 1, O_RDWR 2.
     const MODE: u32 = 3;
-    let holds = |other: &i32| {
+    let holds = |other: &Pid| {
         let open = fds::list(*other).unwrap_or_default();
         open.iter().filter(|(_, target)| *target == fds::Target::Pipe(inode)).any(|(descriptor, _)| {
             let mode = fds::info(*other, *descriptor).map_or(0, |info| info.flags & MODE);
@@ -129,8 +130,8 @@ fn other_ends(pid: i32, inode: u64, reads: bool) -> Vec<Relative> {
 }
 
 /// `struct timespec`, in seconds.
-fn time(pid: i32, address: u64) -> Option<f64> {
-    let bytes = memory::read(pid, address, 16).ok()?;
+fn time(pid: Pid, address: u64) -> Option<f64> {
+    let bytes = memory::read(pid.number(), address, 16).ok()?;
     let (seconds, nanos) = bytes.split_at_checked(8)?;
     let seconds = i64::from_ne_bytes(seconds.try_into().ok()?);
     let nanos = i64::from_ne_bytes(nanos.try_into().ok()?);
@@ -141,7 +142,7 @@ fn time(pid: i32, address: u64) -> Option<f64> {
 struct Siblings {
     inner: Vec<(i32, i32, String)>,
     same: bool,
-    parent: i32,
+    parent: Option<Pid>,
 }
 
 impl Siblings {
@@ -151,7 +152,7 @@ impl Siblings {
             if same { Some(id) } else { status::of_thread(facts.pid, id).ok()?.pids.last().copied() }
         };
         let known = facts.threads.iter().filter_map(|thread| Some((inner(thread.id)?, thread.id, thread.name.clone())));
-        let parent = status::read(facts.pid).map_or(0, |status| status.parent);
+        let parent = status::read(facts.pid).ok().and_then(|status| status.parent);
         Self { inner: known.collect(), same, parent }
     }
 
@@ -164,7 +165,7 @@ impl Siblings {
 /// What the word says that a thread waits on (futex(2)). glibc's `pthread_join` waits on the id of the other thread; its
 /// `pthread_mutex_t` has the lock, which is 2 while somebody waits, and two words later the owner's id; a mutex with priority
 /// inheritance has the owner's id in the word itself.
-fn on_word(pid: i32, own: i32, call: &Call, siblings: &Siblings) -> Option<Awaited> {
+fn on_word(pid: Pid, own: i32, call: &Call, siblings: &Siblings) -> Option<Awaited> {
     const COMMAND: u64 = 0x7f;
     const PRIVATE: u64 = 0x80;
     const WAIT: u64 = 0;
@@ -173,7 +174,7 @@ fn on_word(pid: i32, own: i32, call: &Call, siblings: &Siblings) -> Option<Await
     const OWNER: u32 = 0x3fff_ffff;
     const CONTENDED: u32 = 2;
     let [address, operation, expected, ..] = call.arguments;
-    let words = memory::read(pid, address, 12).ok()?;
+    let words = memory::read(pid.number(), address, 12).ok()?;
     let word = |at: usize| words.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
     let (value, owner) = (word(0)?, word(8)?);
     let lock = |owner: u32| match siblings.find(owner) {
@@ -186,7 +187,7 @@ fn on_word(pid: i32, own: i32, call: &Call, siblings: &Siblings) -> Option<Await
         }
         None => {
             let thread = i32::try_from(owner).ok().filter(|thread| siblings.same && *thread > 1)?;
-            let parent = process::thread_group(thread).ok().filter(|group| *group == siblings.parent)?;
+            let parent = process::thread_group(thread).ok().filter(|group| Some(*group) == siblings.parent)?;
             Some(Awaited::LockAtFork { thread, parent: relatives::read(parent)? })
         }
     };

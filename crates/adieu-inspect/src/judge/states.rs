@@ -117,7 +117,11 @@ pub(super) fn uninterruptible(case: &Case, question: &Question) -> Option<Findin
         let what = hangs_on(thread);
         (what, "what it waits for must answer (a disk, a network file system); no signal ends such a sleep".to_owned())
     };
-    let name = if thread.id == facts.pid { "its main thread".to_owned() } else { format!("its thread {}", thread.id) };
+    let name = if thread.id == facts.pid.number() {
+        "its main thread".to_owned()
+    } else {
+        format!("its thread {}", thread.id)
+    };
     let sentence = format!("{name} sleeps uninterruptibly {on}");
     let mut finding = Finding::new(Cause::Uninterruptible, Severity::Blocks, sentence).seen(
         facts,

@@ -1,5 +1,6 @@
 use std::time::Duration;
 
+use adieu_core::ids::Pid;
 use adieu_core::signal::Signal;
 
 use super::*;
@@ -11,13 +12,12 @@ const TERM: Question = Question { signal: Signal::TERM, asked: None };
 fn healthy() -> Facts {
     let call = Call { name: Some("epoll_wait"), ..Call::default() };
     Facts {
-        pid: 7,
         pids: vec![7],
         state: 'S',
         caught: bit(Signal::TERM),
         permitted: true,
         threads: vec![Thread { id: 7, state: 'S', call: Some(call), ..Thread::default() }],
-        ..Facts::default()
+        ..Facts::of(Pid::new(7))
     }
 }
 
@@ -64,7 +64,7 @@ fn a_signal_that_was_sent_and_does_not_wait_was_fetched() {
 fn a_part_of_a_server_that_ignores_the_stop_on_purpose_is_in_good_health() {
     let part = |title: &str| {
         let mut facts = Facts { ignored: bit(Signal::TERM), arguments: vec![title.to_owned()], ..healthy() };
-        facts.parent = Some(Relative { pid: 6, ..Relative::default() });
+        facts.parent = Some(Relative::of(Pid::new(6)));
         facts
     };
     let checkpointer = part("postgres: 15/main: checkpointer ");
@@ -96,7 +96,7 @@ fn what_holds_every_signal_comes_before_what_the_signal_does() {
     assert_eq!(first(&facts, &TERM).0, Cause::Ignored, "a disk that answers");
     facts.state = 'T';
     assert_eq!(first(&facts, &TERM).0, Cause::Stopped);
-    facts.tracer = Some(Relative { pid: 9, ..Relative::default() });
+    facts.tracer = Some(Relative::of(Pid::new(9)));
     assert_eq!(first(&facts, &TERM).0, Cause::Stopped, "a tracer that lets it run");
     facts.state = 't';
     assert_eq!(first(&facts, &TERM).0, Cause::Traced);
@@ -126,7 +126,7 @@ fn what_was_asked_and_goes_on_is_said_to() {
     let asked = Question { asked: Some(Duration::from_secs(30)), ..TERM };
     assert_eq!(first(&healthy(), &asked), (Cause::NoEffect, Severity::Blocks));
     let mut facts = healthy();
-    facts.children = vec![Relative { pid: 8, state: 'S', ..Relative::default() }];
+    facts.children = vec![Relative { state: 'S', ..Relative::of(Pid::new(8)) }];
     facts.threads[0].call = Some(Call { name: Some("wait4"), ..Call::default() });
     assert_eq!(first(&facts, &asked).0, Cause::WaitsForChild);
     assert_eq!(first(&facts, &TERM).0, Cause::Handled, "nobody has asked it yet");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use adieu_core::Timestamp;
 use adieu_core::prestop::{Connection, Look};
 use adieu_linux::clock;
-use adieu_linux::diag::{Closings, Identity, Place, Socket, look_up, state, tcp_sockets};
+use adieu_linux::diag::{Closings, Identity, LocalPort, Socket, look_up, state, tcp_sockets};
 use adieu_linux::netns::tcp_counters;
 use adieu_linux::poll::{Readiness, poll};
 
@@ -38,7 +38,7 @@ pub(super) fn left(until: Timestamp) -> Duration {
 }
 
 pub(super) struct Kernel {
-    places: Vec<Place>,
+    places: Vec<LocalPort>,
     ports: Vec<u16>,
     closings: io::Result<Closings>,
     /// Ends that were told since the last look, and when: the times in them are counted from then.
@@ -58,8 +58,8 @@ impl Kernel {
         let closings = Closings::subscribe(ports);
         let (mut places, mut unused) = (Vec::new(), Vec::new());
         for port in ports {
-            let both = [false, true].map(|v6| Place { port: *port, v6 });
-            let used = |states: &[u8]| -> io::Result<Vec<Place>> {
+            let both = [false, true].map(|v6| LocalPort { port: *port, v6 });
+            let used = |states: &[u8]| -> io::Result<Vec<LocalPort>> {
                 let mut used = Vec::new();
                 for place in both {
                     if !tcp_sockets(&[place], states)?.is_empty() {

@@ -136,13 +136,15 @@ pub(crate) fn base(path: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use adieu_core::ids::Pid;
+
     use super::*;
 
     fn facts(program: &str, arguments: &[&str]) -> Facts {
         Facts {
             program: (!program.is_empty()).then(|| program.to_owned()),
             arguments: arguments.iter().map(|word| (*word).to_owned()).collect(),
-            ..Facts::default()
+            ..Facts::of(Pid::new(7))
         }
     }
 

@@ -12,6 +12,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use adieu_core::ids::Pid;
 use adieu_core::signal::Signal;
 use adieu_linux::poll::{Readiness, poll};
 
@@ -73,7 +74,7 @@ pub(super) struct Running {
 }
 
 impl Running {
-    pub(super) fn start(before: &Before, pid: i32, budget: Duration) -> io::Result<Self> {
+    pub(super) fn start(before: &Before, pid: Pid, budget: Duration) -> io::Result<Self> {
         let (bell, ring) = UnixStream::pair()?;
         let (tell, result) = mpsc::channel();
         let before = before.clone();
@@ -142,12 +143,12 @@ fn status(stream: &mut TcpStream) -> io::Result<String> {
     }
 }
 
-fn run(command: &str, pid: i32, budget: Duration) -> io::Result<String> {
+fn run(command: &str, pid: Pid, budget: Duration) -> io::Result<String> {
     let mut shell = Command::new("/bin/sh");
     shell.args(["-c", command]).env("ADIEU_PID", pid.to_string()).stdin(Stdio::null()).process_group(0);
     let mut child = shell.spawn()?;
     let group = i32::try_from(child.id()).unwrap_or(0);
-    let held = Target::open(group).map_err(io::Error::other)?;
+    let held = Target::open(Pid::new(group)).map_err(io::Error::other)?;
     let deadline = Instant::now() + budget;
     while !held.has_ended() {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -171,7 +172,7 @@ mod tests {
 
     fn finish(before: &str, budget: Duration) -> String {
         let before: Before = before.parse().expect("valid");
-        let mut running = Running::start(&before, 42, budget).expect("started");
+        let mut running = Running::start(&before, Pid::new(42), budget).expect("started");
         poll(&[(running.as_fd(), Readiness::READ)], None).expect("it ends");
         running.result().expect("it has said so")
     }

@@ -58,7 +58,7 @@ fn kernel_view(facts: &Facts) -> String {
 /// Java's own way for `jstack`: a file asks for it, SIGQUIT makes the JVM see that file, the answer comes over a socket that
 /// it opens (hotspot/os/posix/attachListener_posix.cpp). Without that file SIGQUIT prints to the program's own output.
 fn java(target: &Target, facts: &Facts) -> io::Result<Vec<u8>> {
-    let inner = facts.pids.last().copied().unwrap_or(facts.pid);
+    let inner = facts.pids.last().copied().unwrap_or(facts.pid.number());
     let temporary = PathBuf::from(format!("/proc/{}/root/tmp", facts.pid));
     let (ask, socket) = (temporary.join(format!(".attach_pid{inner}")), temporary.join(format!(".java_pid{inner}")));
     let mut asked = None;

@@ -4,13 +4,14 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use adieu_core::Timestamp;
+use adieu_core::ids::Pid;
 use adieu_core::ladder::{Action, End, Event, Ladder};
 use adieu_core::signal::Signal;
 use adieu_linux::proc::stat;
 use adieu_linux::{clock, process};
 
 use super::before::Running;
-use super::{Entry, Options, Outcome, Standing, Watcher, What, dump};
+use super::{Entry, EntryKind, Options, Outcome, Standing, Watcher, dump};
 use crate::case::Case;
 use crate::facts::{self, Facts};
 use crate::judge::{Cause, Finding, Question, judge};
@@ -54,7 +55,7 @@ impl<'a> Job<'a> {
     pub(super) fn new(target: Target, options: &'a Options, began: Timestamp) -> Self {
         // What is reaped while it is looked at has ended: the pidfd says so.
         let case = Case::collect(&target, Duration::ZERO)
-            .unwrap_or_else(|_| Case::of(Facts { pid: target.pid(), state: 'X', ..Facts::default() }));
+            .unwrap_or_else(|_| Case::of(Facts { state: 'X', ..Facts::of(target.pid()) }));
         let signal = options.signal.unwrap_or_else(|| case.graceful());
         let ladder = Ladder::new(options.force, options.dump.is_some());
         Self {
@@ -75,7 +76,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn note(&self, watcher: &mut dyn Watcher, what: What, text: impl Into<String>) {
+    fn note(&self, watcher: &mut dyn Watcher, what: EntryKind, text: impl Into<String>) {
         let at = (clock::now() - self.began).as_secs_f64();
         watcher.entry(&Entry { at, pid: self.case.facts.pid, what, text: text.into() });
     }
@@ -125,7 +126,7 @@ impl<'a> Job<'a> {
     fn notice(&mut self, now: Timestamp, watcher: &mut dyn Watcher) {
         if let Some(result) = self.before.as_mut().and_then(Running::result) {
             self.before = None;
-            self.note(watcher, What::PreStopDone, result);
+            self.note(watcher, EntryKind::PreStopDone, result);
             self.ladder.handle(now, Event::PreStopDone);
         }
         if self.options.tree && now - self.looked >= super::TICK {
@@ -135,7 +136,7 @@ impl<'a> Job<'a> {
             self.look_for_descendants();
             self.main_gone = true;
             self.ended = Some(now);
-            self.note(watcher, What::Ended, format!("{} has ended", self.case.facts.name));
+            self.note(watcher, EntryKind::Ended, format!("{} has ended", self.case.facts.name));
             self.ladder.handle(now, Event::MainGone);
         }
         let rest_gone = !self.options.tree || self.tree.iter().all(Target::has_ended);
@@ -164,17 +165,17 @@ impl<'a> Job<'a> {
         }
         if self.ladder.end() == Some(End::StillThere) && self.ended.is_none() {
             self.ended = Some(now);
-            self.note(watcher, What::StillThere, format!("{} is still there", self.case.facts.name));
+            self.note(watcher, EntryKind::StillThere, format!("{} is still there", self.case.facts.name));
         }
     }
 
     fn run_before(&mut self, budget: Duration, watcher: &mut dyn Watcher) {
         let Some(before) = &self.options.before else { return };
-        self.note(watcher, What::PreStop, format!("pre-stop: {before}"));
+        self.note(watcher, EntryKind::PreStop, format!("pre-stop: {before}"));
         match Running::start(before, self.case.facts.pid, budget) {
             Ok(running) => self.before = Some(running),
             Err(error) => {
-                self.note(watcher, What::PreStopDone, format!("pre-stop failed: {error}"));
+                self.note(watcher, EntryKind::PreStopDone, format!("pre-stop failed: {error}"));
                 self.ladder.handle(clock::now(), Event::PreStopDone);
             }
         }
@@ -185,16 +186,18 @@ impl<'a> Job<'a> {
         self.look_for_descendants();
         self.asked = Some(clock::now());
         match self.target.send(self.signal) {
-            Ok(()) => self.note(watcher, What::Asked, format!("{} sent to {}", self.signal, self.case.facts.title())),
+            Ok(()) => {
+                self.note(watcher, EntryKind::Asked, format!("{} sent to {}", self.signal, self.case.facts.title()))
+            }
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 self.not_permitted = true;
-                self.note(watcher, What::NotPermitted, format!("{} may not be sent to it", self.signal));
+                self.note(watcher, EntryKind::NotPermitted, format!("{} may not be sent to it", self.signal));
             }
             // It has ended in this moment.
             Err(_) => return,
         }
         if self.case.facts.state == 'T' && self.target.send(Signal::CONT).is_ok() {
-            self.note(watcher, What::Continued, "it was stopped: SIGCONT sent");
+            self.note(watcher, EntryKind::Continued, "it was stopped: SIGCONT sent");
         }
     }
 
@@ -203,10 +206,10 @@ impl<'a> Job<'a> {
             .tree
             .iter()
             .filter(|target| !target.has_ended() && target.send(self.signal).is_ok())
-            .map(Target::pid)
+            .map(|target| target.pid().number())
             .collect();
         if !rest.is_empty() {
-            self.note(watcher, What::AskedRest, format!("{} sent to the rest of its tree: {rest:?}", self.signal));
+            self.note(watcher, EntryKind::AskedRest, format!("{} sent to the rest of its tree: {rest:?}", self.signal));
         }
     }
 
@@ -230,7 +233,7 @@ impl<'a> Job<'a> {
         self.notice(clock::now(), watcher);
         if self.ladder.end().is_none() {
             for finding in &self.findings {
-                self.note(watcher, What::Finding, &finding.sentence);
+                self.note(watcher, EntryKind::Finding, &finding.sentence);
             }
         }
         self.ladder.handle(clock::now(), Event::Judged);
@@ -242,28 +245,28 @@ impl<'a> Job<'a> {
             Ok(file) => format!("what it was doing is kept in {}", file.display()),
             Err(error) => format!("what it was doing cannot be kept: {error}"),
         };
-        self.note(watcher, What::Dumped, text);
+        self.note(watcher, EntryKind::Dumped, text);
     }
 
     fn kill(&mut self, watcher: &mut dyn Watcher) {
         let first = !self.main_gone && self.target.send(Signal::KILL).is_ok();
         self.look_for_descendants();
-        let mut killed: Vec<i32> = first.then_some(self.case.facts.pid).into_iter().collect();
+        let mut killed: Vec<i32> = first.then_some(self.case.facts.pid.number()).into_iter().collect();
         if self.options.tree {
             let rest = self.tree.iter().filter(|target| !target.has_ended() && target.send(Signal::KILL).is_ok());
-            killed.extend(rest.map(Target::pid));
+            killed.extend(rest.map(|target| target.pid().number()));
         }
         // Repeated until nothing is left; said once.
         if !killed.is_empty() && self.asked.is_some() {
             self.asked = None;
-            self.note(watcher, What::Killed, format!("SIGKILL sent to {killed:?}"));
+            self.note(watcher, EntryKind::Killed, format!("SIGKILL sent to {killed:?}"));
         }
     }
 
     /// Takes hold of those below it that are not held yet.
     fn look_for_descendants(&mut self) {
         self.looked = clock::now();
-        let roots: Vec<i32> = std::iter::once(&self.target)
+        let roots: Vec<Pid> = std::iter::once(&self.target)
             .chain(&self.tree)
             .filter(|target| target.is_there())
             .map(Target::pid)
@@ -276,8 +279,8 @@ impl<'a> Job<'a> {
                 // Held first; then its parent must still be one of ours.
                 let Ok(target) = Target::open(pid) else { continue };
                 let parent = stat::read(pid).ok().filter(|stat| stat.start_time == target.start_time());
-                let ours = |pid: i32| pid == self.target.pid() || self.tree.iter().any(|held| held.pid() == pid);
-                if parent.is_some_and(|stat| ours(stat.ppid)) {
+                let ours = |pid: Pid| pid == self.target.pid() || self.tree.iter().any(|held| held.pid() == pid);
+                if parent.and_then(|stat| stat.ppid).is_some_and(ours) {
                     self.tree.push(target);
                 }
             }
@@ -304,14 +307,14 @@ impl<'a> Job<'a> {
         if end != End::StillThere {
             for target in self.tree.iter().filter(|target| !target.has_ended()) {
                 let name = stat::read(target.pid()).map_or_else(|_| "?".to_owned(), |stat| stat.comm);
-                self.note(watcher, What::LeftBehind, format!("{name} (pid {}) goes on", target.pid()));
+                self.note(watcher, EntryKind::LeftBehind, format!("{name} (pid {}) goes on", target.pid()));
                 let held = adieu_linux::descriptors::sockets(target.pid()).unwrap_or_default();
                 for (listener, inode) in self.case.facts.listeners.iter().zip(&self.case.facts.listener_inodes) {
                     if held.iter().any(|(_, other)| other == inode) {
                         let (address, pid) = (listener.address, target.pid());
                         self.note(
                             watcher,
-                            What::AddressTaken,
+                            EntryKind::AddressTaken,
                             format!("{address} is still taken by {name} (pid {pid})"),
                         );
                         addresses_taken.push(address.to_string());

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use adieu_core::Timestamp;
+use adieu_core::ids::Pid;
 use adieu_core::ladder::{End, Force};
 use adieu_core::signal::Signal;
 use adieu_linux::clock;
@@ -45,9 +46,9 @@ pub struct Entry {
     /// Seconds since the stop began.
     pub at: f64,
     /// The process.
-    pub pid: i32,
+    pub pid: Pid,
     /// The kind of thing that happened.
-    pub what: What,
+    pub what: EntryKind,
     /// In words.
     pub text: String,
 }
@@ -55,7 +56,7 @@ pub struct Entry {
 /// The kinds of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum What {
+pub enum EntryKind {
     /// The pre-stop began.
     PreStop,
     /// The pre-stop has ended.
@@ -88,7 +89,7 @@ pub enum What {
 #[derive(Debug, Clone)]
 pub struct Standing {
     /// The process.
-    pub pid: i32,
+    pub pid: Pid,
     /// Its name.
     pub name: String,
     /// What is left of the grace.
@@ -105,7 +106,7 @@ pub struct Standing {
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     /// Its pid.
-    pub pid: i32,
+    pub pid: Pid,
     /// What it was.
     pub title: String,
     /// The signal that it was sent.

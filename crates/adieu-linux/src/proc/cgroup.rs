@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use adieu_core::ids::Pid;
+
 use super::mounts::Mount;
 use super::{Unread, mounts};
 
@@ -32,7 +34,7 @@ pub fn parse(bytes: &[u8]) -> Vec<Membership> {
 ///
 /// # Errors
 /// [`Unread`].
-pub fn read(pid: i32) -> Result<Vec<Membership>, Unread> {
+pub fn read(pid: Pid) -> Result<Vec<Membership>, Unread> {
     Ok(parse(&super::bytes(pid, "cgroup")?))
 }
 
@@ -66,7 +68,7 @@ pub struct Frozen {
 ///
 /// # Errors
 /// [`Unread`] when its cgroups cannot be read.
-pub fn frozen(pid: i32) -> Result<Option<Frozen>, Unread> {
+pub fn frozen(pid: Pid) -> Result<Option<Frozen>, Unread> {
     let memberships = read(pid)?;
     let relevant = |membership: &&Membership| {
         membership.controllers.is_empty() || membership.controllers.iter().any(|name| name == "freezer")
@@ -106,9 +108,10 @@ fn frozen_v2(place: &Path) -> Option<Frozen> {
 ///
 /// # Errors
 /// [`Unread`] when the directory is no cgroup.
-pub fn processes(place: &Path) -> Result<Vec<i32>, Unread> {
+pub fn processes(place: &Path) -> Result<Vec<Pid>, Unread> {
     let text = crate::whole::read_text(place.join("cgroup.procs"))?;
-    let mut found: Vec<i32> = text.lines().filter_map(|line| line.parse().ok()).filter(|pid| *pid > 0).collect();
+    let numbers = text.lines().filter_map(|line| line.parse().ok());
+    let mut found: Vec<Pid> = numbers.filter(|number| *number > 0).map(Pid::new).collect();
     for entry in fs::read_dir(place)?.flatten() {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             // One that was removed since then had nobody in it.

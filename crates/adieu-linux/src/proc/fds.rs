@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
+use adieu_core::ids::Pid;
+
 use super::Unread;
 
 /// What a descriptor refers to.
@@ -41,7 +43,7 @@ pub fn parse_link(target: &OsStr) -> Target {
 ///
 /// # Errors
 /// [`Unread`]; `Denied` without PTRACE_MODE_READ over the process.
-pub fn list(pid: i32) -> Result<Vec<(i32, Target)>, Unread> {
+pub fn list(pid: Pid) -> Result<Vec<(i32, Target)>, Unread> {
     let mut found = Vec::new();
     for fd in super::numbers(format!("/proc/{pid}/fd"))? {
         if let Ok(target) = fs::read_link(format!("/proc/{pid}/fd/{fd}")) {
@@ -58,8 +60,8 @@ pub struct Info {
     pub flags: u32,
     /// The signals that a signalfd reads; bit n-1 stands for signal n.
     pub signals: Option<u64>,
-    /// The process that a pidfd refers to; -1 when it has ended.
-    pub pid: Option<i32>,
+    /// The process that a pidfd refers to, unless it has ended.
+    pub pid: Option<Pid>,
 }
 
 /// Parses a file of `fdinfo`.
@@ -70,7 +72,7 @@ pub fn parse_info(bytes: &[u8]) -> Option<Info> {
     Some(Info {
         flags: u32::from_str_radix(field("flags")?, 8).ok()?,
         signals: field("sigmask").and_then(super::status::mask),
-        pid: field("Pid").and_then(|pid| pid.parse().ok()),
+        pid: field("Pid").and_then(|pid| pid.parse().ok()).filter(|pid: &i32| *pid > 0).map(Pid::new),
     })
 }
 
@@ -78,7 +80,7 @@ pub fn parse_info(bytes: &[u8]) -> Option<Info> {
 ///
 /// # Errors
 /// [`Unread`].
-pub fn info(pid: i32, fd: i32) -> Result<Info, Unread> {
+pub fn info(pid: Pid, fd: i32) -> Result<Info, Unread> {
     parse_info(&super::bytes(pid, &format!("fdinfo/{fd}"))?).ok_or(Unread::Malformed)
 }
 

@@ -7,6 +7,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use adieu_core::ids::Pid;
+
 use super::Unread;
 
 /// A handler that has begun and not returned.
@@ -14,7 +16,8 @@ use super::Unread;
 pub struct Frame {
     /// The signals that are blocked for its sake; bit n-1 stands for signal n.
     pub blocks: u64,
-    /// The signal and who sent it, as the receiver saw it; only where the handler has asked for that (SA_SIGINFO).
+    /// The signal, and who sent it as the receiver's pid namespace numbers it (0: from outside); only where the handler has
+    /// asked for that (SA_SIGINFO).
     pub sender: Option<(i32, i32)>,
 }
 
@@ -98,7 +101,7 @@ fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
 ///
 /// # Errors
 /// [`Unread`]; `Denied` without PTRACE_MODE_ATTACH over the process.
-pub fn read(pid: i32, stack: u64, blocked: u64) -> Result<Option<Frame>, Unread> {
+pub fn read(pid: Pid, stack: u64, blocked: u64) -> Result<Option<Frame>, Unread> {
     let memory = File::open(format!("/proc/{pid}/mem"))?;
     let mut bytes = vec![0; REACH];
     let mut length = 0;

@@ -15,6 +15,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use adieu_core::ids::Pid;
+
 /// Why something of a process could not be read. A process can vanish, or change its user, between any two calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Unread {
@@ -48,7 +50,7 @@ impl From<io::Error> for Unread {
 ///
 /// # Errors
 /// [`Unread`].
-pub fn bytes(pid: i32, file: &str) -> Result<Vec<u8>, Unread> {
+pub fn bytes(pid: Pid, file: &str) -> Result<Vec<u8>, Unread> {
     Ok(crate::whole::read_whole(format!("/proc/{pid}/{file}"))?)
 }
 
@@ -62,15 +64,15 @@ pub(crate) fn numbers(directory: impl AsRef<Path>) -> Result<Vec<i32>, Unread> {
 ///
 /// # Errors
 /// [`Unread`] when `/proc` is not mounted.
-pub fn processes() -> Result<Vec<i32>, Unread> {
-    numbers("/proc")
+pub fn processes() -> Result<Vec<Pid>, Unread> {
+    Ok(numbers("/proc")?.into_iter().map(Pid::new).collect())
 }
 
 /// The threads of a process, in order of their ids. The main thread has the id of the process.
 ///
 /// # Errors
 /// [`Unread`].
-pub fn threads(pid: i32) -> Result<Vec<i32>, Unread> {
+pub fn threads(pid: Pid) -> Result<Vec<i32>, Unread> {
     let mut found = numbers(format!("/proc/{pid}/task"))?;
     found.sort_unstable();
     Ok(found)
@@ -80,7 +82,7 @@ pub fn threads(pid: i32) -> Result<Vec<i32>, Unread> {
 ///
 /// # Errors
 /// [`Unread`]; `Absent` for kernel threads and zombies too.
-pub fn executable(pid: i32) -> Result<std::path::PathBuf, Unread> {
+pub fn executable(pid: Pid) -> Result<std::path::PathBuf, Unread> {
     Ok(fs::read_link(format!("/proc/{pid}/exe"))?)
 }
 
@@ -88,7 +90,7 @@ pub fn executable(pid: i32) -> Result<std::path::PathBuf, Unread> {
 ///
 /// # Errors
 /// [`Unread`].
-pub fn namespace(pid: i32, kind: &str) -> Result<String, Unread> {
+pub fn namespace(pid: Pid, kind: &str) -> Result<String, Unread> {
     Ok(fs::read_link(format!("/proc/{pid}/ns/{kind}"))?.to_string_lossy().into_owned())
 }
 
@@ -100,14 +102,14 @@ mod tests {
     fn this_process_is_listed_with_its_main_thread() {
         let me = crate::process::own_pid();
         assert!(processes().expect("/proc is mounted").contains(&me));
-        assert!(threads(me).expect("we are there").contains(&me));
+        assert!(threads(me).expect("we are there").contains(&me.number()));
         assert_eq!(executable(me).expect("we are there"), std::env::current_exe().expect("known"));
-        assert_eq!(namespace(me, "net"), namespace(std::process::id() as i32, "net"));
+        assert_eq!(namespace(me, "net"), namespace(Pid::new(std::process::id() as i32), "net"));
     }
 
     #[test]
     fn what_is_not_there_is_told_from_what_may_not_be_read() {
-        assert_eq!(bytes(i32::MAX, "stat"), Err(Unread::Absent));
+        assert_eq!(bytes(Pid::new(i32::MAX), "stat"), Err(Unread::Absent));
         assert_eq!(Unread::from(io::Error::from_raw_os_error(libc::ESRCH)), Unread::Absent);
         assert_eq!(Unread::from(io::Error::from_raw_os_error(libc::EPERM)), Unread::Denied);
         assert_eq!(Unread::from(io::Error::from_raw_os_error(libc::EIO)), Unread::Other(libc::EIO));

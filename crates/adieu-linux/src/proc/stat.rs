@@ -1,5 +1,7 @@
 //! `/proc/PID/stat` and `/proc/PID/task/TID/stat` (proc_pid_stat(5)).
 
+use adieu_core::ids::Pid;
+
 use super::Unread;
 
 /// `PF_KTHREAD` (`include/linux/sched.h`).
@@ -10,14 +12,14 @@ const EXITING: u64 = 4;
 /// The part of the line that adieu uses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stat {
-    /// Process id, or thread id.
-    pub pid: i32,
+    /// Process id; in the file of a thread, its id.
+    pub pid: Pid,
     /// Command name, at most 15 bytes, as the process set it; non-UTF-8 replaced.
     pub comm: String,
     /// State letter: R, S, D, Z, T, t, X, I.
     pub state: char,
-    /// Parent.
-    pub ppid: i32,
+    /// Parent, if it is in our pid namespace.
+    pub ppid: Option<Pid>,
     /// Process group.
     pub pgrp: i32,
     /// Session.
@@ -49,7 +51,7 @@ pub fn parse(line: &[u8]) -> Option<Stat> {
         pid,
         comm,
         state: fields.first()?.chars().next()?,
-        ppid: fields.get(1)?.parse().ok()?,
+        ppid: Pid::nonzero(fields.get(1)?.parse().ok()?),
         pgrp: fields.get(2)?.parse().ok()?,
         session: fields.get(3)?.parse().ok()?,
         exiting: flags & EXITING != 0,
@@ -64,7 +66,7 @@ pub fn parse(line: &[u8]) -> Option<Stat> {
 ///
 /// # Errors
 /// [`Unread`].
-pub fn read(pid: i32) -> Result<Stat, Unread> {
+pub fn read(pid: Pid) -> Result<Stat, Unread> {
     parse(&super::bytes(pid, "stat")?).ok_or(Unread::Malformed)
 }
 
@@ -83,7 +85,10 @@ mod tests {
     fn a_name_full_of_parentheses_does_not_shift_the_fields() {
         let line = b"42 (a) (b\n) c) S 7 8 9 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 12345 1 2 3";
         let stat = parse(line).expect("parses");
-        assert_eq!((stat.comm.as_str(), stat.state, stat.ppid, stat.start_time), ("a) (b\n) c", 'S', 7, 12345));
+        assert_eq!(
+            (stat.comm.as_str(), stat.state, stat.ppid, stat.start_time),
+            ("a) (b\n) c", 'S', Some(Pid::new(7)), 12345)
+        );
         assert_eq!((stat.user_ticks, stat.system_ticks, stat.kernel_thread), (5, 6, false));
     }
 

@@ -1,5 +1,7 @@
 //! `/proc/PID/status` and `/proc/PID/task/TID/status` (proc_pid_status(5)).
 
+use adieu_core::ids::Pid;
+
 use super::Unread;
 
 /// The part of the file that adieu uses. Masks: bit n-1 stands for signal n.
@@ -7,15 +9,16 @@ use super::Unread;
 pub struct Status {
     /// State letter.
     pub state: char,
-    /// The process (thread group) that it belongs to.
-    pub thread_group: i32,
-    /// Its parent.
-    pub parent: i32,
-    /// Who traces it; 0 for nobody.
-    pub tracer: i32,
+    /// The process (thread group) that it belongs to, if that is in our pid namespace.
+    pub thread_group: Option<Pid>,
+    /// Its parent, if that is in our pid namespace.
+    pub parent: Option<Pid>,
+    /// Who traces it.
+    pub tracer: Option<Pid>,
     /// Real, effective, saved and file system user.
     pub users: [u32; 4],
-    /// Its pid in each pid namespace that it is in, from ours to its own; empty before Linux 4.1.
+    /// Its pid, or the id of the thread, in each pid namespace that it is in, from ours to its own; empty before Linux
+    /// 4.1. Bare numbers, as they mean nothing without the namespace.
     pub pids: Vec<i32>,
     /// How many threads the process has.
     pub threads: u32,
@@ -51,9 +54,9 @@ pub fn parse(bytes: &[u8]) -> Option<Status> {
         let Ok(value) = std::str::from_utf8(value).map(str::trim) else { continue };
         match key {
             b"State" => status.state = value.chars().next()?,
-            b"Tgid" => status.thread_group = value.parse().ok()?,
-            b"PPid" => status.parent = value.parse().ok()?,
-            b"TracerPid" => status.tracer = value.parse().ok()?,
+            b"Tgid" => status.thread_group = Pid::nonzero(value.parse().ok()?),
+            b"PPid" => status.parent = Pid::nonzero(value.parse().ok()?),
+            b"TracerPid" => status.tracer = Pid::nonzero(value.parse().ok()?),
             b"Threads" => status.threads = value.parse().ok()?,
             b"Uid" => {
                 let mut users = value.split_ascii_whitespace().map(|user| user.parse().ok());
@@ -106,7 +109,7 @@ pub fn mask(digits: &str) -> Option<u64> {
 ///
 /// # Errors
 /// [`Unread`].
-pub fn read(pid: i32) -> Result<Status, Unread> {
+pub fn read(pid: Pid) -> Result<Status, Unread> {
     parse(&super::bytes(pid, "status")?).ok_or(Unread::Malformed)
 }
 
@@ -114,7 +117,7 @@ pub fn read(pid: i32) -> Result<Status, Unread> {
 ///
 /// # Errors
 /// [`Unread`].
-pub fn of_thread(pid: i32, tid: i32) -> Result<Status, Unread> {
+pub fn of_thread(pid: Pid, tid: i32) -> Result<Status, Unread> {
     parse(&super::bytes(pid, &format!("task/{tid}/status"))?).ok_or(Unread::Malformed)
 }
 
@@ -126,9 +129,9 @@ mod tests {
     fn our_own_is_read_as_it_is() {
         let me = crate::process::own_pid();
         let status = read(me).expect("we are there");
-        assert_eq!((status.thread_group, status.tracer), (me, status.tracer));
+        assert_eq!(status.thread_group, Some(me));
         assert_eq!(status.users[1], crate::process::own_user());
-        assert_eq!(status.pids.last(), Some(&me));
+        assert_eq!(status.pids.last(), Some(&me.number()));
         assert!(status.threads >= 1);
         assert_eq!(status.ignored, crate::signals::ignored_mask());
     }

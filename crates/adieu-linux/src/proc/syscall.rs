@@ -1,5 +1,7 @@
 //! `/proc/PID/task/TID/syscall`: the system call that a thread waits in (proc_pid_syscall(5)).
 
+use adieu_core::ids::Pid;
+
 use super::Unread;
 
 /// What a thread is doing.
@@ -48,7 +50,7 @@ pub fn parse(bytes: &[u8]) -> Option<Call> {
 ///
 /// # Errors
 /// [`Unread`]; `Denied` without PTRACE_MODE_ATTACH over the process.
-pub fn read(pid: i32, tid: i32) -> Result<Call, Unread> {
+pub fn read(pid: Pid, tid: i32) -> Result<Call, Unread> {
     parse(&super::bytes(pid, &format!("task/{tid}/syscall"))?).ok_or(Unread::Malformed)
 }
 

@@ -3,6 +3,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
+use adieu_core::ids::Pid;
+
 use super::Unread;
 
 /// Parses `/proc/PID/cmdline` or `environ`: words that end with NUL. A program that has written its title there (nginx,
@@ -21,7 +23,7 @@ pub fn parse_cmdline(bytes: &[u8]) -> Vec<OsString> {
 ///
 /// # Errors
 /// [`Unread`].
-pub fn cmdline(pid: i32) -> Result<Vec<OsString>, Unread> {
+pub fn cmdline(pid: Pid) -> Result<Vec<OsString>, Unread> {
     Ok(parse_cmdline(&super::bytes(pid, "cmdline")?))
 }
 
@@ -35,7 +37,7 @@ pub fn parse_comm(bytes: &[u8]) -> String {
 ///
 /// # Errors
 /// [`Unread`].
-pub fn comm(pid: i32, tid: i32) -> Result<String, Unread> {
+pub fn comm(pid: Pid, tid: i32) -> Result<String, Unread> {
     Ok(parse_comm(&super::bytes(pid, &format!("task/{tid}/comm"))?))
 }
 
@@ -49,7 +51,7 @@ pub fn parse_wchan(bytes: &[u8]) -> Option<String> {
 
 /// Where in the kernel a thread sleeps.
 #[must_use]
-pub fn wchan(pid: i32, tid: i32) -> Option<String> {
+pub fn wchan(pid: Pid, tid: i32) -> Option<String> {
     parse_wchan(&super::bytes(pid, &format!("task/{tid}/wchan")).ok()?)
 }
 
@@ -67,7 +69,7 @@ pub fn parse_stack(bytes: &[u8]) -> Vec<String> {
 
 /// The kernel's call stack of a thread; empty without CAP_SYS_ADMIN.
 #[must_use]
-pub fn stack(pid: i32, tid: i32) -> Vec<String> {
+pub fn stack(pid: Pid, tid: i32) -> Vec<String> {
     super::bytes(pid, &format!("task/{tid}/stack")).map(|bytes| parse_stack(&bytes)).unwrap_or_default()
 }
 

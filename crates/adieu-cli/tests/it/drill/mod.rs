@@ -6,7 +6,7 @@ mod screen;
 
 use std::time::Duration;
 
-use adieu_linux::diag::{Place, state, tcp_sockets};
+use adieu_linux::diag::{LocalPort, state, tcp_sockets};
 use rustix::process::{Pid, Signal};
 
 use crate::harness::proc::lives;
@@ -105,7 +105,7 @@ Server(('127.0.0.1', int(sys.argv[1])), http.server.SimpleHTTPRequestHandler).se
 ";
     let scene = Scene::new();
     let number = scene.port().to_string();
-    let place = Place { port: scene.port(), v6: false };
+    let place = LocalPort { port: scene.port(), v6: false };
     let start = |name: &str, program: &str, listening: usize| {
         let process = Process::start(name, &scene.command(&[program, "-c", SHARES, &number]), scene.directory());
         let count = || tcp_sockets(&[place], &[state::LISTEN]).expect("they can be listed").len();

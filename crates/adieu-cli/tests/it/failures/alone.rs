@@ -114,7 +114,7 @@ fn whoever_is_killed_at_any_step() {
         ("after spawn 2", 2, 7),
     ];
     for (step, victim, code) in table {
-        let service = alone().env("ADIEU_PAUSE", step).serving();
+        let service = alone().env("ADIEU_FAILPOINT", step).serving();
         let main = service.main(1);
         let crowd = Crowd::at(&service);
         let reload = service.begin_reload(&["--wait", "drained"]);
@@ -141,7 +141,7 @@ fn whoever_is_killed_at_any_step() {
 #[test]
 fn the_supervisor_is_killed() {
     for step in ["after hold 1", "before ask_main 1", "before retire 1", "before spawn 2", "before serving 2"] {
-        let mut service = alone().env("ADIEU_PAUSE", step).options(&["--grace", "1s"]).serving();
+        let mut service = alone().env("ADIEU_FAILPOINT", step).options(&["--grace", "1s"]).serving();
         let reload = service.begin_reload(&[]);
         until(&format!("it stops {step}"), || state(service.pid) == Some('T'));
         kill_for_good(service.pid);

@@ -126,7 +126,7 @@ fn one_after_the_other() {
 fn one_that_dies_with_the_one_before_it() {
     for step in ["before switch 1", "after switch 1"] {
         for restart in ["never", "on-failure"] {
-            let service = service().env("ADIEU_PAUSE", step).options(LONG);
+            let service = service().env("ADIEU_FAILPOINT", step).options(LONG);
             let mut service = service.options(&["--restart", restart]).serving();
             let crowd = Crowd::at(&service);
             let old = service.main(1);

@@ -1,6 +1,6 @@
 //! A kill at each named step of a switch: of the new generation, of the old one, of their keepers, of the supervisor.
 //!
-//! The supervisor stops itself right before or after an action of its core (`ADIEU_PAUSE`, which only tests build in), so
+//! The supervisor stops itself right before or after an action of its core (`ADIEU_FAILPOINT`, which only tests build in), so
 //! the victim dies exactly there. Two requests that take longer than the test are with the old generation all the time:
 //! they are what it is owed for.
 
@@ -42,7 +42,7 @@ struct Scenario {
 
 impl Scenario {
     fn stop_at(step: &str, options: &[&str]) -> Self {
-        let service = service().env("ADIEU_PAUSE", step).options(options).serving();
+        let service = service().env("ADIEU_FAILPOINT", step).options(options).serving();
         let stuck: Vec<TcpStream> = (0..2).map(|_| slow_request(&service)).collect();
         let owed = || service.generation(1).map(|generation| generation["connections"]["owed"].clone());
         until("two requests are under way", || owed().is_some_and(|owed| owed.as_u64() >= Some(2)));

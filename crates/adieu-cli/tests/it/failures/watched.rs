@@ -2,7 +2,7 @@
 
 use adieu_core::restart::Restart;
 use adieu_core::switch::Policy;
-use adieu_core::timeline::{Entry, What, replay};
+use adieu_core::timeline::{Entry, Record, replay};
 use serde_json::Value;
 use std::time::{Duration, Instant};
 
@@ -142,7 +142,7 @@ fn a_real_timeline_replays() {
     let entries = service.entries();
     let outputs: Vec<_> = entries
         .iter()
-        .filter_map(|entry| if let What::Output(action) = entry.what { Some(action) } else { None })
+        .filter_map(|entry| if let Record::Output(action) = entry.what { Some(action) } else { None })
         .collect();
     let policy = Policy {
         grace: Duration::from_secs(10),

@@ -40,7 +40,7 @@ fn handshakes_of_before_the_switch_end_well() {
     assert_eq!(help, "0\n", "the kernel would help");
 
     adieu.must_reload(&["--wait", "switched"]);
-    assert_eq!(serving_generation(&adieu.status()).generation, 2);
+    assert_eq!(serving_generation(&adieu.status()).generation.number(), 2);
     // Many times the settle time: the old one must be kept for the handshakes alone.
     thread::sleep(Duration::from_secs(1));
     assert_eq!(adieu.status().generations.len(), 2, "{}", adieu.timeline());

@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::thread;
 
+use adieu_core::switch::Generation;
 use adieu_core::wire::Status;
 use rustix::process::{Pid, Signal};
 
@@ -52,7 +53,8 @@ fn mixture(front: &[&str], old: &[&str], new: &[&str], host: &str) {
                     let status = adieu.status();
                     let newest = status.generations.last().expect("there are generations");
                     let held = format!("generation {number} listens on");
-                    newest.generation == number && (!newest.listeners.is_empty() || adieu.output().contains(&held))
+                    newest.generation.number() == number
+                        && (!newest.listeners.is_empty() || adieu.output().contains(&held))
                 });
                 more();
                 for _ in 0..20 {
@@ -111,8 +113,8 @@ fn one_that_dies_after_the_switch_hides_nothing_for_ever_under_load() {
             adieu.must_reload(&before_program(&["--wait", "switched"], &program(&["0.0.0.0"])));
             more();
             let newer = serving_generation(&adieu.status()).pid;
-            kill(Pid::from_raw(newer).expect("a pid"), Signal::KILL);
-            until("the old one serves again", || serving_generation(&adieu.status()).generation == 1);
+            kill(newer.and_then(|pid| Pid::from_raw(pid.number())).expect("a pid"), Signal::KILL);
+            until("the old one serves again", || serving_generation(&adieu.status()).generation == Generation::FIRST);
             more();
             assert_eq!(get_at(host, "/").expect("it is served"), "generation 1\n");
         });

@@ -88,7 +88,7 @@ fn what_adieu_was_started_with_refuses_nobody_without_overlap_and_after_a_crash_
             adieu.replace();
             more();
         }
-        let main = Pid::from_raw(serving_generation(&adieu.status()).pid).expect("a pid");
+        let main = serving_generation(&adieu.status()).pid.and_then(|pid| Pid::from_raw(pid.number())).expect("a pid");
         kill(main, Signal::KILL);
         until("the next one serves", || get(adieu.port(), "/").is_ok_and(|body| body == "generation 4\n"));
         more();

@@ -96,8 +96,9 @@ fn a_worker_that_dies_gets_nothing_any_more_under_load() {
     let ends = load.during(on(adieu.port()), |more| {
         let status = adieu.status();
         let master = serving_generation(&status).pid;
-        let worker = serving_generation(&status).pids.iter().find(|pid| **pid != master).expect("there are workers");
-        let worker = Pid::from_raw(*worker).expect("a pid");
+        let worker =
+            serving_generation(&status).pids.iter().find(|pid| Some(**pid) != master).expect("there are workers");
+        let worker = Pid::from_raw(worker.number()).expect("a pid");
         kill(worker, Signal::KILL);
         until("its socket is gone", || listens(serving_generation(&adieu.status())).len() == 2);
         more();

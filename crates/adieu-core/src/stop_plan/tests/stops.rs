@@ -101,7 +101,7 @@ fn a_start_that_does_not_heed_its_cancellation_is_leaked_and_never_stopped() {
 
 #[test]
 fn hooks_that_never_return_take_no_other_hooks_turn() {
-    // S26, go-zero#1804: whatever hangs, everything behind it is asked, and the deadline holds.
+    // As in go-zero#1804: whatever hangs, everything behind it is asked, and the deadline holds.
     let all = &Phase::WORK[..];
     let plan = plan(vec![component("a", &[], all), component("b", &["a"], all), component("c", &["b"], all)]);
     let mut world = serving(plan);

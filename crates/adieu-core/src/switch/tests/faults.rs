@@ -2,12 +2,15 @@
 
 use super::super::{Action, Event, Generation};
 use super::world::World;
-use super::{policies, policy};
+use super::{generation, policies, policy, request};
 use crate::outcome::Outcome;
 use crate::restart::Restart;
 use crate::signal::Signal;
 
 const KILLED: Outcome = Outcome::Signaled(Signal::KILL);
+const FIRST: Generation = generation(1);
+const SECOND: Generation = generation(2);
+const THIRD: Generation = generation(3);
 
 /// What can go wrong at any moment.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +23,15 @@ enum Fault {
     TimePasses,
 }
 
-const FAULTS: [Fault; 7] =
-    [Fault::Dies(1), Fault::Dies(2), Fault::BothDie, Fault::Stop, Fault::Force, Fault::Reload, Fault::TimePasses];
+const FAULTS: [Fault; 7] = [
+    Fault::Dies(FIRST),
+    Fault::Dies(SECOND),
+    Fault::BothDie,
+    Fault::Stop,
+    Fault::Force,
+    Fault::Reload,
+    Fault::TimePasses,
+];
 
 fn dies(world: &mut World, generation: Generation) {
     if world.programs.get(&generation).is_some_and(|program| !program.main_gone) {
@@ -34,10 +44,10 @@ impl Fault {
     fn strike(self, world: &mut World) {
         match self {
             Self::Dies(generation) => dies(world, generation),
-            Self::BothDie => [1, 2].into_iter().for_each(|generation| dies(world, generation)),
+            Self::BothDie => [FIRST, SECOND].into_iter().for_each(|generation| dies(world, generation)),
             Self::Stop => world.step(Event::Stop),
             Self::Force => world.step(Event::Force),
-            Self::Reload => world.step(Event::Reload(99)),
+            Self::Reload => world.step(Event::Reload(request(99))),
             Self::TimePasses => world.step(Event::Timeout),
         }
     }
@@ -70,7 +80,7 @@ fn next_of_a_good_run(world: &World) -> Option<Event> {
         }
     }
     if world.requests.is_empty() {
-        return Some(Event::Reload(1));
+        return Some(Event::Reload(request(1)));
     }
     world.machine.poll_timeout().map(|_| Event::Timeout)
 }
@@ -113,11 +123,17 @@ fn whatever_goes_wrong_at_any_step_somebody_serves_and_every_reload_is_answered(
 fn a_switch_that_fails_leaves_the_old_one_serving() {
     for restart in [Restart::Never, Restart::Always] {
         let mut world = World::new(policy(true, restart, false, false));
-        for event in [Event::Start, Event::Ready(1), Event::Reload(1), Event::Ready(2), Event::SwitchFailed(2)] {
+        for event in [
+            Event::Start,
+            Event::Ready(FIRST),
+            Event::Reload(request(1)),
+            Event::Ready(SECOND),
+            Event::SwitchFailed(SECOND),
+        ] {
             world.step(event);
         }
-        assert_eq!(world.machine.serving(), Some(1));
-        assert_eq!(world.requests[&1], Some(false));
+        assert_eq!(world.machine.serving(), Some(FIRST));
+        assert_eq!(world.requests[&request(1)], Some(false));
         world.liveness();
     }
 }
@@ -125,38 +141,40 @@ fn a_switch_that_fails_leaves_the_old_one_serving() {
 #[test]
 fn one_that_dies_while_settling_gives_the_connections_back() {
     let mut world = World::new(policy(true, Restart::Never, false, false));
-    for event in [Event::Start, Event::Ready(1), Event::Reload(1), Event::Ready(2), Event::Switched(2)] {
+    for event in
+        [Event::Start, Event::Ready(FIRST), Event::Reload(request(1)), Event::Ready(SECOND), Event::Switched(SECOND)]
+    {
         world.step(event);
     }
-    world.step(Event::MainExited(2, KILLED));
-    assert_eq!(world.switching, Some(1));
-    world.step(Event::Switched(1));
-    assert_eq!(world.machine.serving(), Some(1));
-    assert_eq!(world.requests[&1], Some(false));
+    world.step(Event::MainExited(SECOND, KILLED));
+    assert_eq!(world.switching, Some(FIRST));
+    world.step(Event::Switched(FIRST));
+    assert_eq!(world.machine.serving(), Some(FIRST));
+    assert_eq!(world.requests[&request(1)], Some(false));
     // And the next reload works.
-    world.step(Event::TreeGone(2));
-    for event in [Event::Reload(2), Event::Ready(3), Event::Switched(3)] {
+    world.step(Event::TreeGone(SECOND));
+    for event in [Event::Reload(request(2)), Event::Ready(THIRD), Event::Switched(THIRD)] {
         world.step(event);
     }
-    assert_eq!(world.machine.serving(), Some(3));
+    assert_eq!(world.machine.serving(), Some(THIRD));
     world.liveness();
 }
 
 #[test]
 fn without_overlap_a_newcomer_that_fails_makes_place_for_the_command_before() {
     let mut world = World::new(policy(false, Restart::Never, false, false));
-    for event in [Event::Start, Event::Ready(1), Event::Reload(1), Event::Drained(1)] {
+    for event in [Event::Start, Event::Ready(FIRST), Event::Reload(request(1)), Event::Drained(FIRST)] {
         world.step(event);
     }
-    world.step(Event::MainExited(1, Outcome::Exited(0)));
-    world.step(Event::TreeGone(1));
-    assert!(world.performed.contains(&Action::Spawn(2, Some(1))));
-    world.step(Event::MainExited(2, Outcome::Exited(1)));
-    assert_eq!(world.requests[&1], Some(false));
-    world.step(Event::TreeGone(2));
-    assert!(world.performed.contains(&Action::Spawn(3, None)), "the command before: {:?}", world.performed);
-    world.step(Event::Ready(3));
-    assert_eq!(world.machine.serving(), Some(3));
+    world.step(Event::MainExited(FIRST, Outcome::Exited(0)));
+    world.step(Event::TreeGone(FIRST));
+    assert!(world.performed.contains(&Action::Spawn(SECOND, Some(request(1)))));
+    world.step(Event::MainExited(SECOND, Outcome::Exited(1)));
+    assert_eq!(world.requests[&request(1)], Some(false));
+    world.step(Event::TreeGone(SECOND));
+    assert!(world.performed.contains(&Action::Spawn(THIRD, None)), "the command before: {:?}", world.performed);
+    world.step(Event::Ready(THIRD));
+    assert_eq!(world.machine.serving(), Some(THIRD));
     world.liveness();
 }
 
@@ -164,27 +182,39 @@ fn without_overlap_a_newcomer_that_fails_makes_place_for_the_command_before() {
 #[test]
 fn one_that_becomes_ready_after_its_successor_has_died_serves() {
     let mut world = World::new(policy(true, Restart::OnFailure, false, false));
-    for event in [Event::Start, Event::Reload(1), Event::Ready(2), Event::Switched(2), Event::MainExited(2, KILLED)] {
+    for event in [
+        Event::Start,
+        Event::Reload(request(1)),
+        Event::Ready(SECOND),
+        Event::Switched(SECOND),
+        Event::MainExited(SECOND, KILLED),
+    ] {
         world.step(event);
     }
-    world.step(Event::Ready(1));
-    assert_eq!(world.switching, Some(1));
-    world.step(Event::Switched(1));
-    world.step(Event::TreeGone(2));
-    assert_eq!((world.machine.serving(), world.machine.poll_timeout()), (Some(1), None));
+    world.step(Event::Ready(FIRST));
+    assert_eq!(world.switching, Some(FIRST));
+    world.step(Event::Switched(FIRST));
+    world.step(Event::TreeGone(SECOND));
+    assert_eq!((world.machine.serving(), world.machine.poll_timeout()), (Some(FIRST), None));
     world.liveness();
 }
 
 #[test]
 fn a_reload_that_waited_for_an_empty_place_goes_on_when_somebody_serves_after_all() {
     let mut world = World::new(policy(true, Restart::OnFailure, false, false));
-    for event in [Event::Start, Event::Reload(1), Event::Ready(2), Event::Switched(2), Event::MainExited(2, KILLED)] {
+    for event in [
+        Event::Start,
+        Event::Reload(request(1)),
+        Event::Ready(SECOND),
+        Event::Switched(SECOND),
+        Event::MainExited(SECOND, KILLED),
+    ] {
         world.step(event);
     }
-    for event in [Event::Reload(2), Event::Ready(1), Event::Switched(1)] {
+    for event in [Event::Reload(request(2)), Event::Ready(FIRST), Event::Switched(FIRST)] {
         world.step(event);
     }
-    assert!(world.performed.contains(&Action::Spawn(3, Some(2))), "{:?}", world.performed);
-    world.step(Event::MainExited(1, Outcome::Exited(0)));
+    assert!(world.performed.contains(&Action::Spawn(THIRD, Some(request(2)))), "{:?}", world.performed);
+    world.step(Event::MainExited(FIRST, Outcome::Exited(0)));
     world.liveness();
 }

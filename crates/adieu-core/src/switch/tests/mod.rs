@@ -6,8 +6,16 @@ mod world;
 
 use std::time::Duration;
 
-use super::Policy;
+use super::{Generation, Policy, RequestId};
 use crate::restart::Restart;
+
+const fn generation(number: u32) -> Generation {
+    Generation::new(number)
+}
+
+const fn request(number: u64) -> RequestId {
+    RequestId::new(number)
+}
 
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

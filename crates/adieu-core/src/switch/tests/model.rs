@@ -11,7 +11,7 @@ use super::world::World;
 use crate::outcome::Outcome;
 use crate::restart::Restart;
 use crate::signal::Signal;
-use crate::timeline::{Entry, What, replay};
+use crate::timeline::{Entry, Record, replay};
 
 /// States that one policy's search visits; a proof visits more.
 fn bound() -> usize {
@@ -65,7 +65,7 @@ fn random_run(policy: &Policy, choices: &[(u16, bool)]) -> World {
     for (choice, nonsense) in choices {
         let mut possible = world.possible(&CODES);
         if *nonsense && world.switching.is_none() && !world.told.is_empty() {
-            let generation = u32::from(choice % 7);
+            let generation = super::generation(u32::from(choice % 7));
             if !world.programs.contains_key(&generation) {
                 possible = vec![
                     Event::Ready(generation),
@@ -115,7 +115,7 @@ proptest! {
     ) {
         let world = random_run(&policy, &choices);
         let entries: Vec<Entry> =
-            world.told.iter().map(|(at, event)| Entry { at: *at, what: What::Input(*event) }).collect();
+            world.told.iter().map(|(at, event)| Entry { at: *at, what: Record::Input(*event) }).collect();
         let text = serde_json::to_string(&entries).expect("entries can be written");
         let read: Vec<Entry> = serde_json::from_str(&text).expect("and read");
         prop_assert_eq!(&read, &entries);
@@ -128,7 +128,7 @@ fn a_program_that_keeps_dying_is_started_ever_less_often_and_a_stop_ends_that() 
     let mut world = World::new(super::policy(true, Restart::Always, false, false));
     world.step(Event::Start);
     let mut waits = Vec::new();
-    for generation in 1..10 {
+    for generation in (1..10).map(super::generation) {
         world.tell(Event::MainExited(generation, CODES[1]));
         world.tell(Event::TreeGone(generation));
         let began = world.now;

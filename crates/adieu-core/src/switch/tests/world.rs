@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::machine::LIVE_GENERATIONS;
-use super::super::{Action, Event, Generation, Phase, Policy, Request, Step, Switch};
+use super::super::state::LIVE_GENERATIONS;
+use super::super::{Action, Event, Generation, Phase, Policy, RequestId, Step, Switch};
 use crate::Timestamp;
 use crate::outcome::Outcome;
 
@@ -35,7 +35,7 @@ pub(super) struct World {
     held: bool,
     /// The switch that has to be answered next.
     pub(super) switching: Option<Generation>,
-    pub(super) requests: BTreeMap<Request, Option<bool>>,
+    pub(super) requests: BTreeMap<RequestId, Option<bool>>,
     stopping: bool,
     forced: bool,
     pub(super) exited: Option<i32>,
@@ -169,7 +169,7 @@ impl World {
         }
     }
 
-    fn spawned(&mut self, generation: Generation, request: Option<Request>) {
+    fn spawned(&mut self, generation: Generation, request: Option<RequestId>) {
         self.check(!self.programs.contains_key(&generation) && !self.retired.contains(&generation), "started twice");
         self.check(!self.stopping, "started although everything is being stopped");
         if !self.machine.policy.overlap {
@@ -185,7 +185,7 @@ impl World {
     }
 
     /// A reload ends with one step: drained, or failed. After `Settled` a failure is none of its business any more.
-    fn progressed(&mut self, request: Request, step: Step) {
+    fn progressed(&mut self, request: RequestId, step: Step) {
         let Some(end) = self.requests.get(&request).copied() else {
             self.fail("progress of a reload nobody asked for")
         };
@@ -259,14 +259,15 @@ impl World {
             events.extend((main && !program.ready).then_some(Event::Ready(*generation)));
             events.extend(codes.iter().filter(|_| main).map(|code| Event::MainExited(*generation, *code)));
             events.extend((!program.tree_gone && (!main || program.killed)).then_some(Event::TreeGone(*generation)));
-            let first = *generation == 1 && !program.exclusive;
+            let first = *generation == Generation::FIRST && !program.exclusive;
             events.extend((main && first).then_some(Event::Exclusive(*generation)));
             events.extend(program.watches_queues.then_some(Event::QueuesEmpty(*generation)));
             events.extend(program.watches_owed.then_some(Event::Drained(*generation)));
             events.extend(program.pre_stop.then_some(Event::PreStopDone(*generation)));
         }
         if self.requests.len() < 2 {
-            events.push(Event::Reload(self.requests.len() as Request + 1));
+            let last = self.requests.keys().next_back().copied();
+            events.push(Event::Reload(last.map_or(RequestId::FIRST, RequestId::next)));
         }
         events.extend([Event::Stop, Event::Force].into_iter().filter(|_| !self.stopping));
         events.extend(self.machine.poll_timeout().map(|_| Event::Timeout));
