@@ -39,7 +39,7 @@ pub struct Switch {
 }
 
 impl Switch {
-    /// Nothing runs yet; hand it [`Event::Start`].
+    /// Nothing runs yet; hand it [`Event::Start`](super::Event::Start).
     #[must_use]
     pub fn new(policy: Policy) -> Self {
         Self {
