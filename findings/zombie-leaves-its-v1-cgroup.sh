@@ -8,15 +8,14 @@
 # So: remember the group while the process lives, and never take a new one from a process that may have ended since.
 #
 # Needs root, Python 3, and a mounted memory controller of version 1; version 2 is looked at where it is mounted beside it.
-# Makes two empty groups, and removes them. Exits 0 when this is still so, 1 when it has changed, 2 when it can't be tried.
+# Installs nothing: the kernel is the subject. Makes two empty groups of its own, and removes them. Exits 0 when this is still so, 1 when it has changed, 2 when it can't be tried.
 set -eu
 
 v1=$(awk '$3 == "cgroup" && $4 ~ /(^|,)memory(,|$)/ { print $2; exit }' /proc/mounts)
 v2=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
 [ "$(id -u)" = 0 ] && [ -n "$v1" ] || { echo "needs root and the memory controller of version 1" >&2; exit 2; }
 
-name=finding-zombie-$$
-mkdir "$v1/$name"
+name=$(basename "$(mktemp -d "$v1/finding-zombie-XXXXXX")")
 [ -z "$v2" ] || mkdir "$v2/$name"
 trap 'rmdir "$v1/$name"; [ -z "$v2" ] || rmdir "$v2/$name"' EXIT
 
