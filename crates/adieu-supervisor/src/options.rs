@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use adieu_core::restart::Restart;
 use adieu_core::signal::Signal;
+use adieu_core::switch::Policy;
 
 /// Everything about one run.
 #[derive(Debug, Clone)]
@@ -58,6 +59,21 @@ impl Options {
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
         self.drain_timeout.unwrap_or(self.grace * 2 / 3).min(self.grace)
+    }
+
+    /// What the machine is told of these options.
+    pub(crate) fn policy(&self) -> Policy {
+        Policy {
+            grace: self.grace,
+            drain_timeout: self.drain_timeout(),
+            settle: self.settle,
+            linger: self.linger,
+            ready_timeout: self.ready_timeout,
+            // A plain init knows nothing of sockets: two at once would fight over them.
+            overlap: self.overlap && self.sockets != Sockets::Off,
+            restart: self.restart,
+            pre_stop: self.pre_stop.is_some(),
+        }
     }
 }
 

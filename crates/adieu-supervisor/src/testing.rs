@@ -12,7 +12,7 @@ use adieu_core::Timestamp;
 use adieu_core::ids::Pid;
 use adieu_core::outcome::Outcome;
 use adieu_core::restart::Restart;
-use adieu_core::switch::{Action, Event, Generation, Policy, Switch};
+use adieu_core::switch::{Action, Event, Generation, Switch};
 use adieu_linux::clock;
 
 use crate::options::{Options, ReadyWhen, Sockets};
@@ -57,16 +57,7 @@ pub(crate) struct World {
 impl World {
     /// Nothing has been started yet.
     pub(crate) fn new(options: Options) -> Self {
-        let policy = Policy {
-            grace: options.grace,
-            drain_timeout: options.drain_timeout(),
-            settle: options.settle,
-            linger: options.linger,
-            ready_timeout: options.ready_timeout,
-            overlap: options.overlap,
-            restart: options.restart,
-            pre_stop: options.pre_stop.is_some(),
-        };
+        let policy = options.policy();
         Self { options, switch: Switch::new(policy), now: clock::now() }
     }
 

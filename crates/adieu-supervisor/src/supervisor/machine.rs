@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use adieu_core::Timestamp;
-use adieu_core::switch::{Action, Event, Policy, Switch};
+use adieu_core::switch::{Action, Event, Switch};
 use adieu_core::timeline::Record;
 use adieu_linux::clock;
 
 use crate::journal::Journal;
-use crate::options::{Options, Sockets};
+use crate::options::Options;
 use crate::view::View;
 
 /// What decides, and what it was told.
@@ -21,17 +21,7 @@ pub(super) struct Machine {
 
 impl Machine {
     pub(super) fn new(options: Options, now: Timestamp) -> Self {
-        let policy = Policy {
-            grace: options.grace,
-            drain_timeout: options.drain_timeout(),
-            settle: options.settle,
-            linger: options.linger,
-            ready_timeout: options.ready_timeout,
-            // A plain init knows nothing of sockets: two at once would fight over them.
-            overlap: options.overlap && options.sockets != Sockets::Off,
-            restart: options.restart,
-            pre_stop: options.pre_stop.is_some(),
-        };
+        let policy = options.policy();
         Self { options, switch: Switch::new(policy), started: now }
     }
 
@@ -71,6 +61,7 @@ mod tests {
     use adieu_core::switch::{Generation, RequestId};
 
     use super::*;
+    use crate::options::Sockets;
     use crate::testing;
 
     fn machine(options: Options) -> Machine {
